@@ -1,0 +1,3 @@
+//! nacre-enclave
+
+pub mod tensor;
