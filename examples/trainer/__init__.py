@@ -1,0 +1,1 @@
+"""Trains Nacre's example models with numpy alone and writes them as ONNX."""

@@ -1,0 +1,66 @@
+"""Requests to try the examples with, and the answers they must get.
+
+`expected.json` is what ONNX Runtime says of the request beside it. Its `truth`
+comes from the data, not from the model.
+"""
+
+import json
+
+import numpy as np
+import onnxruntime
+
+from . import datasets
+
+IRIS_ROW = 60
+DIGIT = 704
+# Other processors round sums differently.
+TOLERANCE = 1e-4
+
+
+def iris_regression(model):
+    """The files of the regression's sample, by name."""
+    measurements = datasets.load_iris().measurements[IRIS_ROW]
+    return sample("input.json", model, "measurements", measurements[np.newaxis, :3],
+                  source=f"data/iris.csv, line {IRIS_ROW + 2}", truth=round(float(measurements[3]), 1), unit="cm")
+
+
+def iris_network(model):
+    """The files of the network's sample, by name."""
+    iris = datasets.load_iris()
+    return sample("input.json", model, "measurements", iris.measurements[[IRIS_ROW]],
+                  source=f"data/iris.csv, line {IRIS_ROW + 2}", truth=datasets.SPECIES[iris.species[IRIS_ROW]],
+                  classes=list(datasets.SPECIES))
+
+
+def lenet_mnist(model, pixels, labels):
+    """The files of LeNet's sample, by name."""
+    return sample("digit.json", model, "image", datasets.digits_to_tensor(pixels[[DIGIT]]),
+                  source=f"{datasets.DIGIT_IMAGES.name}, image {DIGIT} counted from 0", truth=str(labels[DIGIT]),
+                  classes=[str(digit) for digit in range(10)])
+
+
+def sample(file, model, name, tensor, *, source, truth, **facts):
+    """A KServe v2 request in `file`, and `expected.json`."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    answer = session.run(None, {name: tensor})[0]
+    request = {"inputs": [kserve_tensor(name, tensor)]}
+    expected = {
+        "request": file,
+        "source": source,
+        "truth": truth,
+        **facts,
+        "outputs": [kserve_tensor(session.get_outputs()[0].name, answer)],
+        "tolerance": TOLERANCE,
+    }
+    return {file: encode(request), "expected.json": encode(expected, indent=2)}
+
+
+def kserve_tensor(name, array):
+    """A tensor as KServe v2 JSON, each number in the fewest digits that give it back."""
+    data = [float(str(value)) for value in array.reshape(-1)]
+    return {"name": name, "shape": list(array.shape), "datatype": "FP32", "data": data}
+
+
+def encode(value, indent=None):
+    """JSON with a line end."""
+    return (json.dumps(value, indent=indent) + "\n").encode()
