@@ -1,0 +1,112 @@
+//! The control channel: how the host tells its enclave which functions to run.
+//!
+//! HTTP/1.1 with JSON over the transport, not TLS: everything the host sends is hostile input, checked by digest, and
+//! nothing secret travels here. Errors are [`crate::problem::Problem`].
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/status` | [`EnclaveStatus`] |
+//! | `POST /v1/evidence` with [`crate::evidence::RegistrationChallenge`] | [`crate::evidence::Evidence`] |
+//! | `HEAD /v1/blobs/{digest}` | 200 or 404 |
+//! | `PUT /v1/blobs/{digest}` with the bytes | 201, or 422 `digest-mismatch` |
+//! | `PUT /v1/functions/{name}` with [`LoadFunction`] | [`FunctionStatus`] when the worker is ready, or 4xx |
+//! | `DELETE /v1/functions/{name}` | 204 |
+//! | `GET /v1/events?after={seq}&wait_ms={n}` | [`EventPage`], long-polled |
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::{BootId, FunctionName};
+
+/// Body of `PUT /v1/functions/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadFunction {
+    /// Digest of the bundle's OCI manifest; that blob and its layers must have been put before.
+    pub digest: Digest,
+}
+
+/// What the enclave runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnclaveStatus {
+    /// This run of the enclave.
+    pub boot_id: BootId,
+    /// Version of the enclave program.
+    pub version: String,
+    /// Bytes of blobs and workers it may hold.
+    pub memory_bytes: u64,
+    /// Every function it was told to run.
+    pub functions: Vec<FunctionStatus>,
+    /// Counters since boot.
+    pub counters: Counters,
+}
+
+/// Counters since boot; they never fall.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// TLS connections that finished their handshake.
+    pub connections: u64,
+    /// Evidence answered to clients.
+    pub attestations: u64,
+    /// Requests other than evidence and probes, of which at least the head arrived.
+    pub requests: u64,
+    /// Bytes of request bodies that arrived.
+    pub request_bytes: u64,
+    /// Receipts signed.
+    pub receipts: u64,
+    /// Workers started.
+    pub workers_started: u64,
+}
+
+/// One function in the enclave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionStatus {
+    /// Its name, as callers say it.
+    pub name: FunctionName,
+    /// The version.
+    pub digest: Digest,
+    /// Whether it answers.
+    pub state: FunctionState,
+    /// Why it failed: a code and a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whether a function answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum FunctionState {
+    /// Being fetched, hashed or loaded.
+    Loading,
+    /// Answers.
+    Ready,
+    /// Will not answer until it is put again; see the error.
+    Failed,
+}
+
+/// Something that happened to a function. Never holds a payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Event {
+    /// Rises by one per boot id.
+    pub seq: u64,
+    /// Unix milliseconds by the enclave's clock.
+    pub at_ms: u64,
+    /// The function it happened to.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub function: FunctionName,
+    /// Stable kebab-case code, such as `ready`, `worker-crashed`, `inference-timeout`.
+    pub code: String,
+    /// One line for people.
+    pub message: String,
+}
+
+/// Events after a sequence number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventPage {
+    /// The run of the enclave that `seq` counts in.
+    pub boot_id: BootId,
+    /// In order; the enclave keeps a bounded number, so that a gap in `seq` means lost ones.
+    pub events: Vec<Event>,
+}

@@ -1,0 +1,31 @@
+//! The words everyone in Nacre shares: identifiers, the identity statement, evidence, receipts, function bundles, and the
+//! shapes of the APIs between the programs.
+//!
+//! Nothing here does I/O, reads a clock or draws randomness, so that the crate builds for every target that wants to
+//! check an answer. Formats are DESIGN §3 and §5; each module names its own section.
+
+pub mod api;
+pub mod bundle;
+pub mod control;
+pub mod dice;
+pub mod digest;
+pub mod encoding;
+pub mod evidence;
+pub mod identity;
+pub mod ids;
+pub mod manifest;
+pub mod merkle;
+pub mod problem;
+pub mod receipt;
+pub mod receipt_file;
+
+/// Request header that names the function the caller means: `sha256:<64 hex digits>`.
+pub const FUNCTION_HEADER: &str = "nacre-function";
+/// Request and response header with the 32-byte salt of the receipt's hashes, base64url.
+pub const SALT_HEADER: &str = "nacre-salt";
+/// Response header that carries the receipt, base64url of deterministic CBOR.
+pub const RECEIPT_HEADER: &str = "nacre-receipt";
+/// KServe's header with the length of the JSON part of a body with binary tensors.
+pub const INFERENCE_HEADER_LENGTH: &str = "inference-header-content-length";
+/// Path of the evidence endpoint on the attested connection.
+pub const ATTESTATION_PATH: &str = "/.well-known/nacre/attestation";

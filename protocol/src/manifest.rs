@@ -1,0 +1,323 @@
+//! `nacre.toml`: what a function is and what it may use (DESIGN §5).
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::ids::FunctionName;
+
+/// The manifest's file name in a function's directory and in its bundle.
+pub const MANIFEST_FILE: &str = "nacre.toml";
+
+/// Largest `nacre.toml` that is read.
+pub const MAX_MANIFEST: usize = 64 * 1024;
+
+/// Longest time one call may take.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A function as its author describes it. Every field changes the function's digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionManifest {
+    /// `[function]`
+    pub function: FunctionSection,
+    /// `[model]`
+    pub model: ModelSection,
+    /// `[limits]`
+    pub limits: LimitsSection,
+}
+
+/// `[function]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionSection {
+    /// DNS label; also the model's name in `/v2/models/{name}`.
+    pub name: FunctionName,
+    /// What the function speaks.
+    pub kind: FunctionKind,
+}
+
+/// What a function speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FunctionKind {
+    /// Tensors in, tensors out, by KServe v2.
+    Onnx,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// The ONNX file beside the manifest: a plain file name.
+    pub file: String,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSection {
+    /// What a worker may use beyond the runtime itself, model included: `"64MiB"`.
+    pub memory: ByteSize,
+    /// After this the worker is killed and the caller told: `"2s"`, `"500ms"`.
+    pub timeout: Timeout,
+}
+
+/// A manifest that cannot be a function.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Not UTF-8, or above [`MAX_MANIFEST`].
+    #[error("nacre.toml must be UTF-8 text of at most 64 KiB")]
+    NotText,
+    /// Not TOML, or a field is missing, unknown, or of another type.
+    #[error("nacre.toml: {0}")]
+    Toml(String),
+    /// `[model] file` leads out of the directory or is not a plain name.
+    #[error("[model] file must be a plain file name beside nacre.toml, not {0:?}")]
+    ModelFile(String),
+    /// `[limits] memory` is outside 1 MiB to 1 TiB.
+    #[error("[limits] memory must be between 1MiB and 1TiB, not {0}")]
+    Memory(ByteSize),
+    /// `[limits] timeout` is outside 1 ms to 10 minutes.
+    #[error("[limits] timeout must be between 1ms and 600s, not {0}")]
+    Timeout(Timeout),
+}
+
+impl FunctionManifest {
+    /// Reads and checks `nacre.toml`.
+    pub fn from_toml(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let text = core::str::from_utf8(bytes)
+            .ok()
+            .filter(|text| text.len() <= MAX_MANIFEST)
+            .ok_or(ManifestError::NotText)?;
+        let manifest: Self =
+            toml::from_str(text).map_err(|e| ManifestError::Toml(e.message().to_owned()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        let file = &self.model.file;
+        if !is_plain_file_name(file) || file == MANIFEST_FILE {
+            return Err(ManifestError::ModelFile(file.clone()));
+        }
+        let memory = self.limits.memory;
+        if !(1 << 20..=1 << 40).contains(&memory.bytes()) {
+            return Err(ManifestError::Memory(memory));
+        }
+        let timeout = self.limits.timeout;
+        if !(Duration::from_millis(1)..=MAX_TIMEOUT).contains(&timeout.duration()) {
+            return Err(ManifestError::Timeout(timeout));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name can stand in a bundle: one path component of visible ASCII, no leading dot.
+pub fn is_plain_file_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 255
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// A number of bytes, written with a binary unit: `"64MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteSize(u64);
+
+const UNITS: [(&str, u64); 4] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+];
+
+impl ByteSize {
+    /// That many bytes.
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// The number of bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, factor) in UNITS {
+            if self.0 != 0 && self.0.is_multiple_of(factor) {
+                return write!(f, "{}{unit}", self.0 / factor);
+            }
+        }
+        write!(f, "{}B", self.0)
+    }
+}
+
+/// A text that is not an amount with its unit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct AmountSyntaxError(&'static str);
+
+impl FromStr for ByteSize {
+    type Err = AmountSyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, AmountSyntaxError> {
+        let error =
+            AmountSyntaxError("a whole number with B, KiB, MiB, GiB or TiB, such as \"64MiB\"");
+        let (digits, factor) = UNITS
+            .iter()
+            .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))
+            .or_else(|| Some((text.strip_suffix('B')?, 1)))
+            .ok_or(error.clone())?;
+        whole_number(digits)
+            .and_then(|number| number.checked_mul(factor))
+            .map(Self)
+            .ok_or(error)
+    }
+}
+
+/// A time limit, written with its unit: `"2s"`, `"500ms"`, `"250us"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timeout(Duration);
+
+impl Timeout {
+    /// That long.
+    pub const fn from_duration(duration: Duration) -> Self {
+        Self(duration)
+    }
+
+    /// As the standard library has it.
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        if micros.is_multiple_of(1_000_000) {
+            write!(f, "{}s", micros / 1_000_000)
+        } else if micros.is_multiple_of(1000) {
+            write!(f, "{}ms", micros / 1000)
+        } else {
+            write!(f, "{micros}us")
+        }
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = AmountSyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, AmountSyntaxError> {
+        let error = AmountSyntaxError("a whole number with us, ms or s, such as \"2s\"");
+        let (digits, micros) = [("us", 1), ("ms", 1000), ("s", 1_000_000)]
+            .iter()
+            .find_map(|(unit, micros)| Some((text.strip_suffix(unit)?, *micros)))
+            .ok_or(error.clone())?;
+        whole_number(digits)
+            .and_then(|number| number.checked_mul(micros))
+            .map(|micros| Self(Duration::from_micros(micros)))
+            .ok_or(error)
+    }
+}
+
+fn whole_number(digits: &str) -> Option<u64> {
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+macro_rules! serde_as_text {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+serde_as_text!(ByteSize, Timeout);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const IRIS: &str = r#"
+        [function]
+        name = "iris"
+        kind = "onnx"
+        [model]
+        file = "model.onnx"
+        [limits]
+        memory = "64MiB"
+        timeout = "2s"
+    "#;
+
+    #[test]
+    fn reads_a_manifest() {
+        let manifest = FunctionManifest::from_toml(IRIS.as_bytes()).unwrap();
+        assert_eq!(manifest.function.name.as_str(), "iris");
+        assert_eq!(manifest.limits.memory.bytes(), 64 << 20);
+        assert_eq!(manifest.limits.timeout.duration(), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn nothing_is_read_and_ignored() {
+        for (from, to) in [
+            ("kind = \"onnx\"", "kind = \"onnx\"\ncolour = \"blue\""),
+            ("[limits]", "[unknown]\na = 1\n[limits]"),
+            ("\"onnx\"", "\"pickle\""),
+            ("\"iris\"", "\"Iris Model\""),
+            ("model.onnx", "../model.onnx"),
+            ("model.onnx", "nacre.toml"),
+            ("model.onnx", ""),
+            ("64MiB", "64"),
+            ("64MiB", "64MB"),
+            ("64MiB", "1B"),
+            ("64MiB", "99999999999999999999TiB"),
+            ("2s", "0s"),
+            ("2s", "-2s"),
+            ("2s", "11m"),
+            ("2s", "601s"),
+        ] {
+            let text = IRIS.replace(from, to);
+            assert!(
+                FunctionManifest::from_toml(text.as_bytes()).is_err(),
+                "{to}"
+            );
+        }
+        assert_eq!(
+            FunctionManifest::from_toml(&[0xff]),
+            Err(ManifestError::NotText)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn amounts_round_trip(bytes in any::<u64>(), micros in 0u64..1 << 50) {
+            let size = ByteSize::from_bytes(bytes);
+            prop_assert_eq!(size.to_string().parse(), Ok(size));
+            let timeout = Timeout::from_duration(Duration::from_micros(micros));
+            prop_assert_eq!(timeout.to_string().parse(), Ok(timeout));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in ".{0,300}") {
+            let _ = FunctionManifest::from_toml(text.as_bytes());
+        }
+    }
+}
