@@ -1,0 +1,126 @@
+//! The extensions of a certificate that path validation processes (RFC 5280 §4.2): basic constraints and key usage.
+//!
+//! An extension that is not processed is ignored unless it is critical; then the certificate is refused.
+
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
+use der::oid::AssociatedOid;
+use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+
+use crate::certificate::{finish, sequence, start};
+use crate::error::CertificateError;
+
+/// What the extensions say; where one is absent, what its absence means.
+#[derive(Debug, Default)]
+pub(crate) struct Extensions {
+    pub(crate) is_ca: bool,
+    pub(crate) path_length: Option<u8>,
+    pub(crate) basic_constraints_critical: bool,
+    pub(crate) digital_signature: bool,
+    pub(crate) key_cert_sign: bool,
+}
+
+impl Extensions {
+    /// Reads `[3] EXPLICIT Extensions`, or nothing where the certificate ends.
+    pub(crate) fn read(tbs: &mut SliceReader<'_>) -> Result<Self, CertificateError> {
+        let mut read = Self::default();
+        if tbs.is_finished() {
+            return Ok(read);
+        }
+        let explicit = AnyRef::decode(tbs).map_err(|_| CertificateError::Der("extensions"))?;
+        if explicit.tag() != EXTENSIONS_TAG {
+            return Err(CertificateError::Der("extensions"));
+        }
+        let mut reader = start(explicit.value())?;
+        let mut list = sequence(&mut reader, "extensions")?;
+        finish(reader, "extensions")?;
+        if list.is_finished() {
+            return Err(CertificateError::Der("extensions"));
+        }
+        let mut seen = Vec::new();
+        while !list.is_finished() {
+            let extension = Extension::read(&mut list)?;
+            if seen.contains(&extension.id) {
+                return Err(CertificateError::DuplicateExtension(extension.id));
+            }
+            seen.push(extension.id);
+            read.process(&extension)?;
+        }
+        Ok(read)
+    }
+
+    fn process(&mut self, extension: &Extension<'_>) -> Result<(), CertificateError> {
+        match extension.id {
+            BasicConstraints::OID => self.basic_constraints(extension),
+            KeyUsage::OID => self.key_usage(extension),
+            unknown if extension.critical => {
+                Err(CertificateError::UnknownCriticalExtension(unknown))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn basic_constraints(&mut self, extension: &Extension<'_>) -> Result<(), CertificateError> {
+        let malformed = || CertificateError::Der("basicConstraints");
+        let constraints = BasicConstraints::from_der(extension.value).map_err(|_| malformed())?;
+        // Encoding again finds what the decoder lets pass, such as a default value that is spelled out.
+        if constraints.to_der().map_err(|_| malformed())? != extension.value {
+            return Err(malformed());
+        }
+        self.is_ca = constraints.ca;
+        self.path_length = constraints.path_len_constraint;
+        self.basic_constraints_critical = extension.critical;
+        Ok(())
+    }
+
+    /// A named bit list: at least one bit, no trailing zero bits (RFC 5280 §4.2.1.3; X.690 §11.2).
+    fn key_usage(&mut self, extension: &Extension<'_>) -> Result<(), CertificateError> {
+        let malformed = || CertificateError::Der("keyUsage");
+        let bits = BitStringRef::from_der(extension.value).map_err(|_| malformed())?;
+        let (octets, unused) = (bits.raw_bytes(), bits.unused_bits());
+        let last = *octets.last().ok_or_else(malformed)?;
+        if octets.len() > 2 || last.trailing_zeros() != u32::from(unused) {
+            return Err(malformed());
+        }
+        self.digital_signature = octets[0] & 0x80 != 0;
+        self.key_cert_sign = octets[0] & 0x04 != 0;
+        Ok(())
+    }
+}
+
+/// One extension.
+struct Extension<'a> {
+    id: ObjectIdentifier,
+    critical: bool,
+    value: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    fn read(list: &mut SliceReader<'a>) -> Result<Self, CertificateError> {
+        let malformed = |_| CertificateError::Der("extension");
+        let mut reader = sequence(list, "extension")?;
+        let id = ObjectIdentifier::decode(&mut reader).map_err(malformed)?;
+        let critical = reader.peek_byte() == Some(BOOLEAN);
+        // FALSE is the default and must be left out (X.690 §11.5).
+        if critical && !bool::decode(&mut reader).map_err(malformed)? {
+            return Err(CertificateError::Der("extension"));
+        }
+        let value = <&OctetStringRef>::decode(&mut reader)
+            .map_err(malformed)?
+            .as_bytes();
+        finish(reader, "extension")?;
+        Ok(Self {
+            id,
+            critical,
+            value,
+        })
+    }
+}
+
+/// X.690 §8.2.
+const BOOLEAN: u8 = 0x01;
+
+const EXTENSIONS_TAG: Tag = Tag::ContextSpecific {
+    constructed: true,
+    number: TagNumber(3),
+};
