@@ -23,10 +23,12 @@ from trainer import datasets, lenet, mnist, network, regression, samples  # noqa
 
 def main():
     arguments = argparse.ArgumentParser(description="Trains the example models.")
-    arguments.add_argument("examples", nargs="*", metavar="EXAMPLE", choices=[[], *EXAMPLES],
+    arguments.add_argument("examples", nargs="*", metavar="EXAMPLE",
                            help=f"one or more of {', '.join(EXAMPLES)} (default: all)")
     arguments.add_argument("--verify", action="store_true", help="compare with the committed files, write nothing")
     options = arguments.parse_args()
+    if unknown := set(options.examples) - set(EXAMPLES):
+        arguments.error(f"there is no example {', '.join(sorted(unknown))}")
     differs = False
     for example in options.examples or EXAMPLES:
         for name, content in EXAMPLES[example]().items():

@@ -7,6 +7,7 @@ seen in its training.
 
 import csv
 import gzip
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,4 +79,8 @@ def read_idx(path):
 def encode_idx(array):
     """Unsigned bytes as gzip-compressed IDX, the same bytes every time."""
     header = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape)
-    return gzip.compress(header + array.astype(np.uint8).tobytes(), 9, mtime=0)
+    sink = io.BytesIO()
+    # gzip.compress writes another header in every second version of Python.
+    with gzip.GzipFile(filename="", mode="wb", fileobj=sink, compresslevel=9, mtime=0) as stream:
+        stream.write(header + array.astype(np.uint8).tobytes())
+    return sink.getvalue()

@@ -1,0 +1,67 @@
+# Everything a developer of Nacre types. `make` alone lists the targets.
+
+.POSIX:
+.PHONY: help setup build demo test lint examples bench fuzz clean
+
+PYTHON = python3
+DEPS = $(CURDIR)/.deps
+# The NSM emulator's socket and process mode: every build but the production one has them.
+FEATURES = --features nacre-enclave/process-mode
+CARGO_DENY = 0.20.2
+FUZZ_SECONDS = 60
+
+export NACRE_ONNXRUNTIME = $(DEPS)/onnxruntime/libonnxruntime.so
+export NACRE_TEST_PYTHON = $(DEPS)/venv/bin/python
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.* ## /\1	/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: ## get what cargo does not (ONNX Runtime, test clients) into .deps/, pinned by hash
+	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) is missing (Debian, Ubuntu: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) setup/setup.py
+
+build: ## build every crate, with the emulated enclave
+	cargo build --workspace $(FEATURES) --locked
+
+demo: setup build ## deploy the examples on this machine and call them through attested channels
+	scripts/demo.sh
+
+test: setup build ## run every test (cargo-nextest if installed, else cargo test)
+	cargo test --workspace --doc --quiet $(FEATURES) --locked
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --workspace $(FEATURES) --locked; \
+	else \
+		set -x; cargo test --workspace --all-targets $(FEATURES) --locked; \
+	fi
+
+lint: $(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY) ## check format, lints, licences, sources and duplicate crates
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
+	cargo clippy -p nacre-enclave --locked -- -D warnings
+	$(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY) --locked check licenses bans sources
+
+$(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY):
+	cargo install cargo-deny --version =$(CARGO_DENY) --locked --debug --root $(DEPS)/cargo/build
+	mkdir -p $(DEPS)/cargo/bin
+	mv $(DEPS)/cargo/build/bin/cargo-deny $@
+	rm -rf $(DEPS)/cargo/build
+
+examples: setup ## train the example models anew, compare with the committed ones, judge them on held-out rows
+	$(PYTHON) -m venv $(DEPS)/training
+	$(DEPS)/training/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement examples/requirements.txt
+	$(DEPS)/training/bin/python examples/train.py --verify
+	$(DEPS)/training/bin/python examples/check.py
+
+bench: setup ## measure what SPECIFICATION.md promises, in a release build
+	cargo build --release --workspace $(FEATURES) --locked
+	$${CARGO_TARGET_DIR:-target}/release/nacre-bench
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS each (needs cargo-fuzz and a nightly toolchain)
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "fuzz: cargo-fuzz or the nightly toolchain is missing (cargo install cargo-fuzz; rustup toolchain install nightly)." >&2; exit 1; }
+	@set -e; for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
+	done
+
+clean: ## remove everything that was built or fetched
+	cargo clean
+	rm -rf .deps
