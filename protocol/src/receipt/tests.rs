@@ -155,3 +155,32 @@ proptest! {
         let _ = SignedReceipt::decode(&bytes);
     }
 }
+
+/// Values that an independent EIP-712 implementation (Python's eth-account 0.13) gives for the same typed data and key.
+#[test]
+fn agrees_with_other_implementations_of_eip712() {
+    let receipt = InferenceReceipt {
+        function_digest: Digest::from_bytes([1; 32]),
+        request_hash: [2; 32],
+        response_hash: [3; 32],
+        started_ms: 1_700_000_000_000,
+        compute_micros: 12,
+        status: 200,
+    };
+    assert_eq!(
+        hex::encode(receipt.hash_struct()),
+        "2856043fa1e5a72b565162fbf39f58e6bad19b7873371c888d59a2f4a549162c"
+    );
+    let digest = batch_digest(&[9; 32]);
+    assert_eq!(
+        hex::encode(digest),
+        "27c433f58f99fefd3db48fc061d6d63c07f65fa60c067fcb1a883c9362830ba1"
+    );
+    let (signature, recovery) = key().sign_prehash_recoverable(&digest);
+    assert_eq!(
+        hex::encode(signature.to_bytes()),
+        "6a11542278995530098fe42467b35ca12853c8eb996a08bf8db508d5805b4eb2\
+         41d33a827b5369faf5885e8a059c2afe7c43f133bc6567d9ade14a979100a0aa"
+    );
+    assert_eq!(recovery.to_byte() + 27, 0x1c);
+}
