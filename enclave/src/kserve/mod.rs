@@ -22,8 +22,10 @@
 
 mod body;
 mod error;
+mod input;
 mod json_read;
 mod json_write;
+mod limits;
 mod metadata;
 mod request;
 mod response;

@@ -1,17 +1,20 @@
 //! From the body of an inference request to tensors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::{
-    JSON, MAX_ID, MAX_NAME, MAX_PARAMETERS, MAX_RANK, MAX_TENSORS, OCTET_STREAM, ParameterValue,
+    JSON, MAX_ID, MAX_TENSORS, OCTET_STREAM, ParameterValue,
     error::{KserveError, excerpt},
-    json_read::read_data,
-    wire::{Bounded, Object, Parameters, WireInput, WireOutput, WireRequest},
+    input::decode_inputs,
+    limits::{
+        SHARED_MEMORY, bool_parameter, check_count, check_unique, checked_name, refuse_parameters,
+        within_limit,
+    },
+    wire::{Bounded, Object, WireOutput, WireRequest},
 };
-use crate::tensor::{DataType, Tensor};
+use crate::tensor::Tensor;
 
 /// The headers that say how to read an inference request's body.
 #[derive(Debug, Clone, Copy, Default)]
@@ -134,134 +137,6 @@ fn split_body(
     Ok((body, Some(binary)))
 }
 
-fn decode_inputs(
-    wire: Bounded<Object<WireInput<'_>>, MAX_TENSORS>,
-    binary: Option<Bytes>,
-) -> Result<Vec<Tensor>, KserveError> {
-    check_count(wire.count, "inputs", MAX_TENSORS, "the request")?;
-    let headers = wire
-        .items
-        .into_iter()
-        .enumerate()
-        .map(|(index, Object(input))| InputHeader::new(index, input))
-        .collect::<Result<Vec<_>, _>>()?;
-    check_unique("input", headers.iter().map(|input| input.name.as_str()))?;
-    let mut binary = BinaryPart::new(&headers, binary)?;
-    headers
-        .into_iter()
-        .map(|input| input.into_tensor(&mut binary))
-        .collect()
-}
-
-/// An input whose fields are checked and whose data is not read yet.
-struct InputHeader<'a> {
-    name: String,
-    datatype: DataType,
-    shape: Vec<u64>,
-    source: DataSource<'a>,
-}
-
-enum DataSource<'a> {
-    Json(&'a RawValue),
-    Binary(u64),
-}
-
-impl<'a> InputHeader<'a> {
-    fn new(index: usize, wire: WireInput<'a>) -> Result<Self, KserveError> {
-        let name = checked_name("input", index, wire.name)?;
-        let place = format!("input `{name}`");
-        let missing = |field| KserveError::MissingField {
-            place: place.clone(),
-            field,
-        };
-        let datatype = wire.datatype.ok_or_else(|| missing("datatype"))?;
-        let datatype =
-            DataType::from_name(&datatype).ok_or_else(|| KserveError::UnknownDatatype {
-                tensor: name.clone(),
-                datatype: excerpt(&datatype),
-            })?;
-        let shape = decode_shape(&name, wire.shape.ok_or_else(|| missing("shape"))?)?;
-        let parameters = within_limit(wire.parameters, &place)?;
-        refuse_parameters(&parameters, &place, &SHARED_MEMORY)?;
-        let source = match (binary_size(&parameters, &place)?, wire.data) {
-            (Some(size), None) => DataSource::Binary(size),
-            (None, Some(data)) => DataSource::Json(data),
-            (Some(_), Some(_)) => return Err(KserveError::ConflictingData { tensor: name }),
-            (None, None) => return Err(missing("data")),
-        };
-        Ok(InputHeader {
-            name,
-            datatype,
-            shape,
-            source,
-        })
-    }
-
-    fn into_tensor(self, binary: &mut BinaryPart) -> Result<Tensor, KserveError> {
-        let InputHeader {
-            name,
-            datatype,
-            shape,
-            source,
-        } = self;
-        match source {
-            DataSource::Json(raw) => {
-                let data = read_data(&name, datatype, &shape, raw.get())?;
-                Ok(Tensor {
-                    name,
-                    datatype,
-                    shape,
-                    data,
-                })
-            }
-            DataSource::Binary(size) => {
-                let tensor = Tensor {
-                    name,
-                    datatype,
-                    shape,
-                    data: binary.take(size),
-                };
-                tensor.validate().map_err(KserveError::BinaryData)?;
-                Ok(tensor)
-            }
-        }
-    }
-}
-
-/// The body's binary data, already known to be as long as the inputs say in sum.
-struct BinaryPart(Bytes);
-
-impl BinaryPart {
-    fn new(inputs: &[InputHeader<'_>], binary: Option<Bytes>) -> Result<Self, KserveError> {
-        let mut sizes = inputs
-            .iter()
-            .filter_map(|input| match input.source {
-                DataSource::Binary(size) => Some(u128::from(size)),
-                DataSource::Json(_) => None,
-            })
-            .peekable();
-        if sizes.peek().is_some() && binary.is_none() {
-            return Err(KserveError::InvalidHeaderLength {
-                reason: "is missing, and inputs have binary data".into(),
-            });
-        }
-        let binary = binary.unwrap_or_default();
-        let claimed = sizes.sum::<u128>();
-        if u128::try_from(binary.len()) != Ok(claimed) {
-            return Err(KserveError::BinaryLength {
-                claimed,
-                present: binary.len(),
-            });
-        }
-        Ok(BinaryPart(binary))
-    }
-
-    fn take(&mut self, size: u64) -> Bytes {
-        let size = usize::try_from(size).map_or(self.0.len(), |size| size.min(self.0.len()));
-        self.0.split_to(size)
-    }
-}
-
 fn decode_outputs(
     wire: Option<Bounded<Object<WireOutput>, MAX_TENSORS>>,
     binary_data_output: bool,
@@ -283,148 +158,6 @@ fn decode_outputs(
     }
     check_unique("output", outputs.iter().map(|output| output.name.as_str()))?;
     Ok(Some(outputs))
-}
-
-fn decode_shape(tensor: &str, raw: &RawValue) -> Result<Vec<u64>, KserveError> {
-    let invalid = |reason: String| KserveError::InvalidShape {
-        tensor: tensor.to_owned(),
-        reason,
-    };
-    let shape = serde_json::from_str::<Bounded<u64, MAX_RANK>>(raw.get())
-        .map_err(|_| invalid(format!("{} is not a list of lengths", excerpt(raw.get()))))?;
-    check_count(
-        shape.count,
-        "dimensions",
-        MAX_RANK,
-        &format!("input `{tensor}`"),
-    )?;
-    // Beside a length of 0 the others are counted all the same: runtimes multiply them in any order, in 64 bits.
-    let fits = shape
-        .items
-        .iter()
-        .filter(|length| **length > 0)
-        .try_fold(8i64, |bytes, length| {
-            i64::try_from(*length)
-                .ok()
-                .and_then(|length| bytes.checked_mul(length))
-        });
-    if fits.is_none() {
-        return Err(invalid(format!(
-            "{:?} is more than memory can hold",
-            shape.items
-        )));
-    }
-    Ok(shape.items)
-}
-
-const SHARED_MEMORY: [&str; 3] = [
-    "shared_memory_region",
-    "shared_memory_byte_size",
-    "shared_memory_offset",
-];
-
-fn refuse_parameters(
-    parameters: &BTreeMap<String, ParameterValue>,
-    place: &str,
-    names: &[&'static str],
-) -> Result<(), KserveError> {
-    match names.iter().find(|name| parameters.contains_key(**name)) {
-        Some(parameter) => Err(KserveError::UnsupportedParameter {
-            place: place.to_owned(),
-            parameter,
-        }),
-        None => Ok(()),
-    }
-}
-
-fn bool_parameter(
-    parameters: &BTreeMap<String, ParameterValue>,
-    place: &str,
-    parameter: &'static str,
-) -> Result<Option<bool>, KserveError> {
-    match parameters.get(parameter) {
-        None => Ok(None),
-        Some(ParameterValue::Bool(value)) => Ok(Some(*value)),
-        Some(_) => Err(KserveError::InvalidParameter {
-            place: place.to_owned(),
-            parameter,
-            expected: "true or false",
-        }),
-    }
-}
-
-fn binary_size(
-    parameters: &BTreeMap<String, ParameterValue>,
-    place: &str,
-) -> Result<Option<u64>, KserveError> {
-    const PARAMETER: &str = "binary_data_size";
-    let size = match parameters.get(PARAMETER) {
-        None => return Ok(None),
-        Some(ParameterValue::Integer(size)) => u64::try_from(*size).ok(),
-        Some(_) => None,
-    };
-    size.map(Some).ok_or_else(|| KserveError::InvalidParameter {
-        place: place.to_owned(),
-        parameter: PARAMETER,
-        expected: "a number of bytes",
-    })
-}
-
-fn within_limit(
-    parameters: Option<Parameters>,
-    place: &str,
-) -> Result<BTreeMap<String, ParameterValue>, KserveError> {
-    let parameters = parameters.unwrap_or_default();
-    check_count(parameters.count, "parameters", MAX_PARAMETERS, place)?;
-    Ok(parameters.values)
-}
-
-fn check_count(
-    count: usize,
-    what: &'static str,
-    limit: usize,
-    place: &str,
-) -> Result<(), KserveError> {
-    if count <= limit {
-        return Ok(());
-    }
-    Err(KserveError::TooMany {
-        place: place.to_owned(),
-        what,
-        count,
-        limit,
-    })
-}
-
-fn checked_name(kind: &str, index: usize, name: Option<String>) -> Result<String, KserveError> {
-    let place = format!("{kind} {index}");
-    match name {
-        None => Err(KserveError::MissingField {
-            place,
-            field: "name",
-        }),
-        Some(name) if name.is_empty() || name.len() > MAX_NAME => Err(KserveError::InvalidName {
-            place,
-            limit: MAX_NAME,
-        }),
-        Some(name) => Ok(name),
-    }
-}
-
-fn check_unique<'a>(
-    kind: &'static str,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(), KserveError> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            return Err(KserveError::DuplicateTensor {
-                kind,
-                name: name.to_owned(),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// serde's words may quote a string of the body, of any length: they are cut.
