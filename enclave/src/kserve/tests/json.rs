@@ -166,11 +166,14 @@ fn sixteen_bit_floats_round_to_nearest_and_ties_to_even() {
     assert_eq!(
         read(
             "FP16",
-            "[1.00048828125,1.0004882812500002,1.0004882812499998]"
+            "[1.00048828125,1.0004882812500002,1.0004882812499998,1.00048837065,1.00048819185]"
         )
         .unwrap(),
         le![
             f16::from_bits(0x3c00),
+            f16::from_bits(0x3c01),
+            f16::from_bits(0x3c00),
+            // Three quarters of an FP32 step away from the middle.
             f16::from_bits(0x3c01),
             f16::from_bits(0x3c00)
         ]
