@@ -90,3 +90,131 @@ pub fn sign_payload(payload: Vec<u8>, key: &Key) -> Vec<u8> {
         .to_vec()
         .expect("an envelope of plain values encodes")
 }
+
+#[cfg(test)]
+mod tests {
+    use minicbor::data::Token;
+    use minicbor::decode::Tokenizer;
+
+    use crate::testing::{DevNsm, Wanted};
+
+    const NOW: u64 = 1_790_000_000_000;
+
+    fn tokens(bytes: &[u8]) -> Vec<Token<'_>> {
+        Tokenizer::new(bytes).collect::<Result<_, _>>().unwrap()
+    }
+
+    /// The description of AWS's documents since August 2025, token by token; `len` stands for a
+    /// byte string by its length, where the content is not fixed.
+    #[test]
+    fn the_payload_has_awss_shape() {
+        let mut module = DevNsm::new([[1; 48], [2; 48], [3; 48]], NOW);
+        let document = module.attest(
+            Wanted {
+                user_data: Some(b"data"),
+                nonce: None,
+                public_key: Some(b"key"),
+            },
+            NOW,
+        );
+        let envelope = tokens(&document);
+        let [
+            Token::Array(4),
+            Token::Bytes(protected),
+            Token::Map(0),
+            Token::Bytes(payload),
+            Token::Bytes(signature),
+        ] = envelope[..]
+        else {
+            panic!("not an untagged COSE_Sign1: {envelope:?}");
+        };
+        assert_eq!(protected, b"\xa1\x01\x38\x22");
+        assert_eq!(signature.len(), 96);
+
+        let found = tokens(payload);
+        let mut found = found.iter();
+        let mut expect = |expected: &[Token<'_>]| {
+            for token in expected {
+                assert_eq!(found.next(), Some(token));
+            }
+        };
+        let module_id = module.module().module_id();
+        expect(&[
+            Token::BeginMap,
+            Token::String("module_id"),
+            Token::String(&module_id),
+        ]);
+        expect(&[Token::String("digest"), Token::String("SHA384")]);
+        // A time in milliseconds needs all eight bytes, and the tokenizer says how it was written.
+        expect(&[
+            Token::String("timestamp"),
+            Token::U64(NOW),
+            Token::String("pcrs"),
+            Token::Map(16),
+        ]);
+        let pcr4 =
+            crate::nsm::extended(&[0; 48], module_id.split("-enc").next().unwrap().as_bytes());
+        for index in 0..16 {
+            let value = match index {
+                0..=2 => [index + 1; 48],
+                4 => pcr4,
+                _ => [0; 48],
+            };
+            expect(&[Token::U8(index), Token::Bytes(&value)]);
+        }
+        let chain = module.module().chain();
+        expect(&[Token::String("certificate"), Token::Bytes(chain.leaf())]);
+        expect(&[Token::String("cabundle"), Token::Array(4)]);
+        for certificate in chain.cabundle() {
+            expect(&[Token::Bytes(certificate)]);
+        }
+        expect(&[Token::String("public_key"), Token::Bytes(b"key")]);
+        expect(&[Token::String("user_data"), Token::Bytes(b"data")]);
+        expect(&[Token::String("nonce"), Token::Null, Token::Break]);
+        assert_eq!(found.next(), None);
+        // Nothing is written longer than need be: a reader of AWS's bytes sees the same heads.
+        assert_eq!(payload[0], 0xbf);
+        assert_eq!(&document[..6], b"\x84\x44\xa1\x01\x38\x22");
+    }
+
+    #[test]
+    fn locked_registers_join_the_document() {
+        let mut module = DevNsm::new([[1; 48]; 3], NOW);
+        let value = module.extend(16, b"function");
+        module.extend(17, b"open");
+        module.lock(16);
+        let document = module.attest(Wanted::default(), NOW);
+        let envelope = tokens(&document);
+        let Token::Bytes(payload) = envelope[3] else {
+            panic!()
+        };
+        let payload = tokens(payload);
+        let pcrs = payload
+            .iter()
+            .position(|token| *token == Token::String("pcrs"))
+            .unwrap();
+        assert_eq!(payload[pcrs + 1], Token::Map(17));
+        assert_eq!(
+            payload[pcrs + 2 + 32..pcrs + 2 + 34],
+            [Token::U8(16), Token::Bytes(&value)]
+        );
+    }
+
+    #[test]
+    fn both_halves_of_the_s_range_occur() {
+        let mut module = DevNsm::new([[1; 48]; 3], NOW);
+        let high = (0..32u8)
+            .filter(|nonce| {
+                let document = module.attest(
+                    Wanted {
+                        nonce: Some(&[*nonce]),
+                        ..Wanted::default()
+                    },
+                    NOW,
+                );
+                document[document.len() - 48] >= 0x80
+            })
+            .count();
+        assert!((1..32).contains(&high), "{high} of 32");
+    }
+}

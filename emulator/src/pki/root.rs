@@ -74,6 +74,9 @@ impl Root {
         if *statement.subject_public_key_info() != public {
             return Err("the certificate belongs to another key");
         }
+        if certificate.signature_algorithm() != statement.signature() {
+            return Err("the certificate names two signature algorithms");
+        }
         let signature = DerSignature::try_from(certificate.signature().raw_bytes());
         let signed = statement
             .to_der()

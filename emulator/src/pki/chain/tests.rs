@@ -63,10 +63,11 @@ fn shape(certificate: &Certificate) -> Shape {
                 .unwrap()
                 .to_owned();
             // Constraints and usage are compared whole, identifiers and addresses by their head.
-            let kept = if matches!(id.as_str(), "19" | "15") {
-                16
-            } else {
-                4
+            let kept = match id.as_str() {
+                "19" | "15" => usize::MAX,
+                "35" => 4,
+                "14" => 2,
+                _ => 1,
             };
             let value = extension.extn_value.as_bytes();
             (
@@ -99,7 +100,7 @@ fn aws() -> Vec<Shape> {
             ("35", false, "30168014"),
             ("14", false, "0414"),
             ("15", true, "03020186"),
-            ("31", false, "3077"),
+            ("31", false, "30"),
         ])
     };
     let hour = 3600;
@@ -144,18 +145,10 @@ fn aws() -> Vec<Shape> {
 #[test]
 fn every_level_has_awss_shape() {
     let (chain, _) = chain();
-    for (certificate, mut expected) in certificates(&chain).iter().zip(aws()) {
-        let mut found = shape(certificate);
-        for shape in [&mut found, &mut expected] {
-            for (id, _, value) in &mut shape.extensions {
-                match id.as_str() {
-                    "14" | "31" => value.truncate(2),
-                    _ => {}
-                }
-            }
-        }
-        assert_eq!(found, expected);
-    }
+    assert_eq!(
+        certificates(&chain).iter().map(shape).collect::<Vec<_>>(),
+        aws()
+    );
 }
 
 #[test]
