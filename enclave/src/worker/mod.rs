@@ -1,6 +1,7 @@
 //! The worker process: one function's model, behind walls, with nothing but a socket to its supervisor.
 //!
-//! A worker is started with an empty environment and a Unix socket as its standard input. It
+//! A worker is started with an environment that only turns ONNX Runtime's telemetry off, and with a
+//! Unix socket as its standard input. It
 //!
 //! 1. reads its [configuration](wire::Configure),
 //! 2. loads ONNX Runtime and does everything that needs files ([`runtime`]),
