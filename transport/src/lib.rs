@@ -1,0 +1,22 @@
+//! One address type and one stream type for every way in which a host and its enclave reach each other.
+//!
+//! | address | used by |
+//! |---|---|
+//! | `vsock://CID:PORT` | a Nitro enclave and its parent (AF_VSOCK) |
+//! | `unix:PATH` | process mode: everything on one machine |
+//! | `hybrid:SOCKET:PORT` | a guest of QEMU or Firecracker, whose vsock is a Unix socket on the host |
+//! | `tcp://HOST:PORT` | callers |
+//!
+//! [`Address`] is pure; [`connect`] and [`Listener`] do the I/O and give [`Stream`]s, whose shutdown closes only the
+//! direction that was written (half-close), on all of them.
+
+mod address;
+mod connect;
+mod listener;
+mod socket_file;
+mod stream;
+
+pub use address::{Address, AddressSyntaxError, MAX_UNIX_PATH, VSOCK_CID_ANY};
+pub use connect::{ConnectError, connect};
+pub use listener::{BindError, Listener};
+pub use stream::Stream;

@@ -1,0 +1,109 @@
+//! A connected stream of bytes.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_vsock::VsockStream;
+
+/// A connected stream. Shutting it down ends the direction that was written; the other direction stays open.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stream {
+    /// AF_VSOCK
+    Vsock(VsockStream),
+    /// A Unix socket, also the one behind `hybrid:`.
+    Unix(UnixStream),
+    /// TCP, with Nagle's algorithm off.
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    /// Takes a TCP stream that was accepted or opened elsewhere and turns Nagle's algorithm off.
+    pub fn from_tcp(stream: TcpStream) -> Self {
+        // Fails only on a connection that is already gone, which the next read says better.
+        let _ = stream.set_nodelay(true);
+        Self::Tcp(stream)
+    }
+
+    /// Makes closing tell the peer of an abort instead of an end: TCP sends RST. The other kinds have no such sign, and
+    /// simply close.
+    pub fn abort_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // Fails only on a connection that is already gone.
+            let _ = stream.set_zero_linger();
+        }
+    }
+}
+
+macro_rules! on_inner {
+    ($self:ident, $inner:ident => $call:expr) => {
+        match $self.get_mut() {
+            Self::Vsock(stream) => {
+                let $inner = Pin::new(stream);
+                $call
+            }
+            Self::Unix(stream) => {
+                let $inner = Pin::new(stream);
+                $call
+            }
+            Self::Tcp(stream) => {
+                let $inner = Pin::new(stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        on_inner!(self, inner => inner.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        on_inner!(self, inner => inner.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_inner!(self, inner => inner.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_inner!(self, inner => inner.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on_inner!(self, inner => inner.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        !matches!(self, Self::Vsock(_))
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Vsock(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
