@@ -24,7 +24,7 @@ build: ## build every crate, with the emulated enclave
 	cargo build --workspace $(FEATURES) --locked
 
 demo: setup build ## deploy the examples on this machine and call them through attested channels
-	scripts/demo.sh
+	@$(PYTHON) scripts/demo.py
 
 test: setup build ## run every test (cargo-nextest if installed, else cargo test)
 	cargo test --workspace --doc --quiet $(FEATURES) --locked

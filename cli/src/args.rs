@@ -1,0 +1,263 @@
+//! The command line's words.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use nacre_control_plane::cli::ControlPlaneArgs;
+use nacre_emulator::cli::NsmEmulatorArgs;
+use nacre_host_proxy::cli::NodeArgs;
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::FunctionName;
+
+/// Confidential serverless inference: deploy a model, call it in an enclave, check the proof.
+#[derive(Debug, Parser)]
+#[command(name = "nacre", version, after_help = EXIT_STATUS)]
+pub(crate) struct Args {
+    /// Print one JSON value instead of text; errors are JSON on standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log what happens to standard error (more precisely: NACRE_LOG=filter).
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// Which login to use; `nacre dev` makes one named `dev`.
+    #[arg(long, global = true, env = "NACRE_PROFILE")]
+    pub(crate) profile: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 done or trusted · 1 failed · 2 wrong usage, or a policy without measurements · 3 not reachable ·
+4 the control plane refused · 5 timed out · 6 the function or its deployment failed · attestation: 10 malformed ·
+11 chain · 12 signature · 13 time · 14 measurements · 15 binding (nonce, key, receipt)";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run control plane, NSM emulator, node and enclave on this machine; ctrl-C leaves nothing behind.
+    Dev(DevArgs),
+    /// Keep the address and API key of a control plane, and what to trust.
+    Login(LoginArgs),
+    /// Upload a function and wait until it answers.
+    Deploy(DeployArgs),
+    /// List functions, or show one.
+    Functions {
+        /// Show only this one.
+        name: Option<FunctionName>,
+    },
+    /// List nodes.
+    Nodes,
+    /// Delete a function and everything of it.
+    Delete {
+        /// Its name.
+        name: FunctionName,
+    },
+    /// What happened to a function: started, failed, restarted. Never payloads.
+    Logs(LogsArgs),
+    /// Call a function through an attested connection and check the receipt.
+    Invoke(InvokeArgs),
+    /// Check or show attestation documents.
+    #[command(subcommand)]
+    Attest(AttestCommand),
+    /// Check receipts.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// Plain HTTP on loopback in, attested TLS out: for unmodified KServe clients.
+    Proxy(ProxyArgs),
+    /// Print the digest a function directory will have.
+    Digest {
+        /// The directory with nacre.toml.
+        dir: PathBuf,
+    },
+    /// Run a control plane, or manage its API keys.
+    ControlPlane(ControlPlaneArgs),
+    /// Run a node: an enclave with its host proxy and agent.
+    Node(NodeArgs),
+    /// Run the NSM emulator: a Nitro Security Module with a development root, on a Unix socket.
+    NsmEmulator(NsmEmulatorArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DevArgs {
+    /// Where everything is kept (default: `dev` in Nacre's folder).
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Address of the control plane.
+    #[arg(long, default_value = "127.0.0.1:7600")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Address of the node for callers.
+    #[arg(long, default_value = "127.0.0.1:7601")]
+    pub(crate) node_listen: std::net::SocketAddr,
+    /// libonnxruntime.so (`make setup` brings one).
+    #[arg(long, env = "NACRE_ONNXRUNTIME")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Memory for functions.
+    #[arg(long, default_value = "2GiB")]
+    pub(crate) memory: nacre_protocol::manifest::ByteSize,
+    /// How long the emulated NSM takes for one call, milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) nsm_latency_ms: u64,
+    /// Leave when standard input closes.
+    #[arg(long)]
+    pub(crate) exit_on_stdin_eof: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LoginArgs {
+    /// The control plane, such as https://api.example.org.
+    pub(crate) url: String,
+    /// Read the API key from this file; `-` or absent: standard input.
+    #[arg(long)]
+    pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+/// What to trust: a root and measurements.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct TrustArgs {
+    /// `aws`, `dev` (the root of `nacre dev`), or a certificate file in PEM or DER.
+    #[arg(long)]
+    pub(crate) root: Option<String>,
+    /// Policy in JSON: {"measurements":[{"pcr0":…,"pcr1":…,"pcr2":…}],"max_age_s":300,"allow_debug":false}.
+    #[arg(long, conflicts_with_all = ["pcr0", "pcr1", "pcr2"])]
+    pub(crate) policy: Option<PathBuf>,
+    /// PCR0: the whole image, 96 hex digits.
+    #[arg(long, requires_all = ["pcr1", "pcr2"])]
+    pub(crate) pcr0: Option<String>,
+    /// PCR1: kernel and first ramdisk.
+    #[arg(long, requires_all = ["pcr0", "pcr2"])]
+    pub(crate) pcr1: Option<String>,
+    /// PCR2: the application.
+    #[arg(long, requires_all = ["pcr0", "pcr1"])]
+    pub(crate) pcr2: Option<String>,
+    /// How old a document may be, seconds.
+    #[arg(long)]
+    pub(crate) max_age: Option<u64>,
+    /// Allow a debug enclave (PCR0–2 zero), where the measurements list zeros as well.
+    #[arg(long)]
+    pub(crate) allow_debug: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DeployArgs {
+    /// The directory with nacre.toml.
+    pub(crate) dir: PathBuf,
+    /// On how many nodes.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) replicas: u32,
+    /// The most to pay, micro-units per GiB-second.
+    #[arg(long)]
+    pub(crate) max_price: Option<u64>,
+    /// How long to wait until it answers, seconds.
+    #[arg(long, default_value_t = 120)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LogsArgs {
+    /// The function.
+    pub(crate) name: FunctionName,
+    /// Go on printing.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+/// Which version of a function shall answer.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct TargetArgs {
+    /// The function digest that must answer (default: what `nacre deploy` recorded here).
+    #[arg(long)]
+    pub(crate) digest: Option<Digest>,
+    /// `host:port` of the enclave (default: ask the control plane).
+    #[arg(long)]
+    pub(crate) endpoint: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InvokeArgs {
+    /// The function.
+    pub(crate) name: FunctionName,
+    /// KServe v2 JSON: a file, `-` for standard input, or the JSON itself.
+    #[arg(long, short, default_value = "-")]
+    pub(crate) input: String,
+    /// Write the answer's body here instead of standard output.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// Keep the receipt with its evidence here.
+    #[arg(long)]
+    pub(crate) receipt: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AttestCommand {
+    /// Check a document (a file) or a live enclave (https://host:port) against root and measurements.
+    Verify(AttestVerifyArgs),
+    /// Show what a document claims, unverified.
+    Inspect {
+        /// The document's file: bytes, base64 or hex.
+        document: PathBuf,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AttestVerifyArgs {
+    /// A document's file (bytes, base64 or hex), or https://host:port of a live enclave.
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Check as of this time (RFC 3339): an archive check.
+    #[arg(long)]
+    pub(crate) at: Option<jiff::Timestamp>,
+    /// The nonce that the document must carry, hex.
+    #[arg(long)]
+    pub(crate) nonce: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Check that a receipt proves this request and this response.
+    Verify(ReceiptVerifyArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReceiptVerifyArgs {
+    /// The receipt file that `nacre invoke --receipt` kept.
+    pub(crate) file: PathBuf,
+    /// The request's body.
+    #[arg(long)]
+    pub(crate) request: PathBuf,
+    /// The response's body.
+    #[arg(long)]
+    pub(crate) response: PathBuf,
+    /// The function digest that must have answered (default: the one that the file names).
+    #[arg(long)]
+    pub(crate) digest: Option<Digest>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Check the evidence as of this time (RFC 3339; default: the receipt's own).
+    #[arg(long)]
+    pub(crate) at: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProxyArgs {
+    /// The functions to serve (default: all that `nacre deploy` recorded here).
+    pub(crate) names: Vec<FunctionName>,
+    /// Loopback address to listen on, or `unix:PATH`.
+    #[arg(long, default_value = "127.0.0.1:7610")]
+    pub(crate) listen: String,
+    /// Another `Host` that callers may name, besides loopback's names. Repeatable.
+    #[arg(long)]
+    pub(crate) allow_host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Leave when standard input closes.
+    #[arg(long)]
+    pub(crate) exit_on_stdin_eof: bool,
+}

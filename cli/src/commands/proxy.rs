@@ -1,0 +1,111 @@
+//! `nacre proxy`: resolves what the user means and runs the client's proxy.
+
+use nacre_client::Endpoint;
+use nacre_client::proxy::{self, ProxiedFunction, ProxyConfig, ProxyListen, Resolver};
+use nacre_protocol::ids::FunctionName;
+use serde::Serialize;
+
+use crate::api::Api;
+use crate::args::{ProxyArgs, TargetArgs};
+use crate::commands::Context;
+use crate::commands::invoke::{ask_endpoints, wanted_digest};
+use crate::dev::Stop;
+use crate::error::CliError;
+use crate::profile::{Profile, ProfileDir};
+use crate::trust::root_name;
+
+#[derive(Serialize)]
+struct Listening {
+    listening: String,
+    functions: Vec<FunctionName>,
+    root: &'static str,
+}
+
+/// Listens until ctrl-C or SIGTERM.
+pub(crate) async fn run(context: &Context, args: ProxyArgs) -> Result<(), CliError> {
+    let stop = Stop::listen(args.exit_on_stdin_eof)?;
+    let named = !args.names.is_empty() && args.target.digest.is_some();
+    let login = context.login_unless(named && !args.target.endpoint.is_empty())?;
+    let profile = login.as_ref().map(|(_, profile)| profile);
+    let trust = args.trust.resolve(&context.home, profile)?;
+    let functions = functions(&args, login.as_ref())?;
+    let root = root_name(trust.roots.kind());
+    let names: Vec<_> = functions.iter().map(|function| function.name.clone()).collect();
+
+    let mut config = ProxyConfig::new(listen(&args.listen)?);
+    config.allow_hosts = args.allow_host;
+    let resolver = Endpoints::new(&args.target, profile)?;
+    let proxy = proxy::bind(config, trust, functions, resolver).await;
+    let proxy = proxy.map_err(|e| CliError::Other(e.into()))?;
+    let listening = Listening {
+        listening: proxy.address(),
+        functions: names,
+        root,
+    };
+    context.output.result(&listening, |listening| {
+        let names: Vec<_> = listening.functions.iter().map(FunctionName::as_str).collect();
+        let (at, root) = (&listening.listening, listening.root);
+        format!("listening on {at} for {} ({root})", names.join(", "))
+    })?;
+    proxy.run(async move { stop.wait().await }).await;
+    Ok(())
+}
+
+fn functions(
+    args: &ProxyArgs,
+    login: Option<&(ProfileDir, Profile)>,
+) -> Result<Vec<ProxiedFunction>, CliError> {
+    let names = match (args.names.is_empty(), login) {
+        (true, Some((dir, _))) => dir.pinned()?,
+        _ => args.names.clone(),
+    };
+    if names.is_empty() {
+        let message = "no function was deployed from here: name one, with --digest";
+        return Err(CliError::Usage(message.to_owned()));
+    }
+    if args.target.digest.is_some() && names.len() != 1 {
+        let message = "--digest belongs to one function: name that one";
+        return Err(CliError::Usage(message.to_owned()));
+    }
+    let pinned = names.into_iter().map(|name| {
+        let digest = wanted_digest(&args.target, login, &name)?;
+        Ok(ProxiedFunction { name, digest })
+    });
+    pinned.collect()
+}
+
+fn listen(text: &str) -> Result<ProxyListen, CliError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(ProxyListen::Unix(path.into()));
+    }
+    let address = text.parse();
+    address
+        .map(ProxyListen::Tcp)
+        .map_err(|_| CliError::Usage(format!("--listen {text:?}: write IP:PORT or unix:PATH")))
+}
+
+/// Where functions answer: named on the command line, or asked of the control plane each time.
+struct Endpoints {
+    named: Vec<Endpoint>,
+    api: Option<Api>,
+}
+
+impl Endpoints {
+    fn new(target: &TargetArgs, profile: Option<&Profile>) -> Result<Self, CliError> {
+        let named: Result<Vec<_>, _> = target.endpoint.iter().map(|text| text.parse()).collect();
+        let named = named?;
+        let api = profile.map(Api::new).transpose()?;
+        Ok(Self { named, api })
+    }
+}
+
+impl Resolver for Endpoints {
+    async fn endpoints(&self, function: &FunctionName) -> Result<Vec<Endpoint>, String> {
+        let Some(api) = self.api.as_ref().filter(|_| self.named.is_empty()) else {
+            return Ok(self.named.clone());
+        };
+        let found = ask_endpoints(api, function).await.map_err(|e| e.to_string())?;
+        // A replica whose address cannot be read is none; the others still answer.
+        Ok(found.iter().filter_map(|text| text.parse().ok()).collect())
+    }
+}
