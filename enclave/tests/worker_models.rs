@@ -1,4 +1,5 @@
 //! Real models in real workers: every type that v2 names, errors with codes, limits that hold.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod worker_support;
 
@@ -114,6 +115,19 @@ async fn a_tensor_larger_than_any_buffer_goes_through() {
     let values: Vec<f32> = (0..2_000_000).map(|i| i as f32).collect();
     let output = worker.infer(&[floats("x", &values)], None).await.unwrap();
     assert_eq!(output.outputs, [floats("y", &values)]);
+}
+
+#[tokio::test]
+async fn several_threads_work_behind_the_walls() {
+    let mut config = config();
+    config.threads = 4;
+    let mut worker = Worker::start(&config, onnx::arithmetic()).await.unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", worker.pid())).unwrap();
+    // ONNX Runtime counts the calling thread as one of the four.
+    assert_eq!(threads.count(), 4);
+    let inputs = [floats("a", &[1.0, 2.0]), floats("b", &[3.0, 4.0])];
+    let output = worker.infer(&inputs, None).await.unwrap();
+    assert_eq!(output.outputs[0], floats("sum", &[4.0, 6.0]));
 }
 
 #[tokio::test]

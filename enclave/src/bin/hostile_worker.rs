@@ -5,6 +5,8 @@
 //!   `attempt: outcome`, one a line, in place of a refused model.
 //! - `lie <how>`: pretends to have a model of one FP32 input `x` and output `y`, and breaks the protocol so at the
 //!   first inference.
+//!
+//! Under the name `nacre-bare-worker` it admits that no wall stands, and under `nacre-mute-worker` it says nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{IoSliceMut, Read};
@@ -12,7 +14,7 @@ use std::process::{Command, ExitCode};
 
 use nacre_enclave::tensor::{DataType, ModelSpec, TensorSpec};
 use nacre_enclave::worker::socket::{Socket, SocketError};
-use nacre_enclave::worker::wire::{Fault, FaultCode, Message, TensorHead};
+use nacre_enclave::worker::wire::{Fault, FaultCode, Isolation, Message, TensorHead};
 use nacre_enclave::worker::{sandbox, serve};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -33,6 +35,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let name = std::env::args().next().unwrap_or_default();
+    if name.ends_with("nacre-bare-worker") {
+        return bare();
+    }
+    if name.ends_with("nacre-mute-worker") {
+        std::thread::park();
+    }
     let separated = sandbox::separate();
     let mut socket = Socket::new();
     let Some((Message::Configure(configure), _)) = socket.receive()? else {
@@ -61,6 +70,18 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         ["lie", how] => Ok(lie(&mut socket, how)?),
         _ => Err("no such order".into()),
     }
+}
+
+/// Says that nothing stands around it. A model that comes nevertheless is answered as if all were well.
+fn bare() -> Result<(), Box<dyn std::error::Error>> {
+    let mut socket = Socket::new();
+    socket.receive()?.ok_or("no configuration")?;
+    socket.send(&Message::Ready(Isolation::default()), &[])?;
+    if let Some((Message::Load { .. }, length)) = socket.receive()? {
+        std::io::copy(&mut socket.body(length), &mut std::io::sink())?;
+        socket.send(&Message::Loaded(ModelSpec::default()), &[])?;
+    }
+    Ok(())
 }
 
 /// Every attempt, and how it ended.

@@ -199,6 +199,18 @@ impl WorkerError {
         )
     }
 
+    /// HTTP status of an answer that consists of this error.
+    pub fn http_status(&self) -> u16 {
+        match self {
+            error if error.is_callers() => 400,
+            WorkerError::Overloaded => 429,
+            WorkerError::InferenceTimeout { .. } => 504,
+            WorkerError::OutputTooLarge { .. } | WorkerError::MemoryLimit { .. } => 500,
+            WorkerError::WorkerProtocol { .. } => 500,
+            _ => 503,
+        }
+    }
+
     /// Whether the worker is gone after this error.
     pub(super) fn worker_is_lost(&self) -> bool {
         matches!(

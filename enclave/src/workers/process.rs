@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -117,6 +117,8 @@ fn run(program: PathBuf, stdin: UnixStream, started: oneshot::Sender<io::Result<
         .env_clear()
         .env(NO_TELEMETRY.0, NO_TELEMETRY.1)
         .current_dir("/")
+        // A Ctrl-C in the enclave's terminal is the enclave's to handle.
+        .process_group(0)
         .stdin(Stdio::from(OwnedFd::from(stdin)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -49,7 +49,12 @@ pub(crate) fn hostile_config() -> WorkerConfig {
     }
 }
 
-pub(crate) fn tensor(name: &str, datatype: DataType, shape: &[u64], data: impl Into<Bytes>) -> Tensor {
+pub(crate) fn tensor(
+    name: &str,
+    datatype: DataType,
+    shape: &[u64],
+    data: impl Into<Bytes>,
+) -> Tensor {
     Tensor {
         name: name.into(),
         datatype,

@@ -108,7 +108,7 @@ impl Graph {
         model.0.into()
     }
 
-    pub(crate) fn as_attribute(self, name: &str) -> Message {
+    pub(crate) fn into_attribute(self, name: &str) -> Message {
         Message::default()
             .text(1, name)
             .message(6, &self.0)
@@ -164,7 +164,7 @@ pub(crate) fn loops() -> Bytes {
         .input("state_in", FLOAT, &[])
         .output("condition_out", BOOL, &[])
         .output("state_out", FLOAT, &[])
-        .as_attribute("body");
+        .into_attribute("body");
     Graph::new()
         .node_with("Loop", &["n", "", "x"], &["y"], &[body])
         .input("n", INT64, &[])

@@ -85,6 +85,8 @@ pub fn confine(separated: Isolation, confinement: &Confinement) -> Result<Isolat
     one_thread().map_err(wall("single-thread"))?;
     close_descriptors().map_err(wall("descriptors"))?;
     let data = data_bytes().map_err(wall("rlimits"))?;
+    // Should the whole enclave run out of memory, a worker ends before the keeper of the keys does.
+    std::fs::write("/proc/self/oom_score_adj", "1000").map_err(wall("oom-score"))?;
 
     isolation.empty_root = separated.empty_root && empty_root().is_ok();
     if let Some(uid) = confinement.uid.filter(|_| geteuid().is_root()) {
