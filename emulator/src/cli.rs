@@ -1,6 +1,6 @@
 //! `nacre nsm-emulator`: the arguments and the main loop.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,11 +86,20 @@ pub struct MeasurementArgs {
 /// When the files cannot be measured, the root cannot be loaded or the socket cannot be opened.
 pub async fn run(args: NsmEmulatorArgs) -> anyhow::Result<()> {
     let stop = stop_signal(args.exit_on_stdin_eof)?;
+    run_until(args, stop, io::stdout()).await
+}
+
+/// Runs the emulator until `stop` is done; `out` gets the line `ready` and nothing else.
+async fn run_until(
+    args: NsmEmulatorArgs,
+    stop: impl Future<Output = ()>,
+    mut out: impl Write,
+) -> anyhow::Result<()> {
     let module = start(&args)?;
     let socket = Socket::bind(&args.socket)?;
     tracing::info!(module = module.module_id(), socket = %args.socket.display(), "NSM emulator, DEVELOPMENT ROOT");
-    writeln!(io::stdout(), "ready")
-        .and_then(|()| io::stdout().flush())
+    writeln!(out, "ready")
+        .and_then(|()| out.flush())
         .context("cannot write to standard output")?;
     let options = Options {
         latency: Duration::from_millis(args.latency_ms),

@@ -1,6 +1,8 @@
 //! The arguments, and that the three ways to name measurements exclude each other.
 
 use clap::Parser as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
 
 use super::*;
 
@@ -105,4 +107,64 @@ fn half_a_measurement_is_refused() {
     ] {
         assert!(parse(line).is_err(), "{line:?}");
     }
+}
+
+#[tokio::test]
+async fn it_says_ready_when_it_listens_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let pcr = "01".repeat(48);
+    let mut args = parse(&["--pcr0", &pcr, "--pcr1", &pcr, "--pcr2", &pcr]).unwrap();
+    args.socket = folder.path().join("nsm.sock");
+    args.pki_dir = folder.path().join("pki");
+    args.instance_id = Some("i-0123456789abcdef0".to_owned());
+    let path = args.socket.clone();
+
+    let (out, log) = std::os::unix::net::UnixStream::pair().unwrap();
+    log.set_nonblocking(true).unwrap();
+    let mut log = BufReader::new(UnixStream::from_std(log).unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(run_until(
+        args,
+        async {
+            let _ = stopped.await;
+        },
+        out,
+    ));
+    let mut line = String::new();
+    log.read_line(&mut line).await.unwrap();
+    assert_eq!(line, "ready\n");
+
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream
+        .write_all(b"\0\0\0\x0c\x6bDescribeNSM")
+        .await
+        .unwrap();
+    let length = stream.read_u32().await.unwrap();
+    let mut answer = vec![0; length as usize];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("i-0123456789abcdef0-enc"));
+
+    stop.send(()).unwrap();
+    task.await.unwrap().unwrap();
+    line.clear();
+    log.read_to_string(&mut line).await.unwrap();
+    assert_eq!(line, "");
+    assert!(!path.exists());
+    assert!(folder.path().join("pki/root.der").exists());
+}
+
+#[tokio::test]
+async fn a_wrong_instance_id_is_refused_before_anything_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let pcr = "01".repeat(48);
+    let mut args = parse(&["--pcr0", &pcr, "--pcr1", &pcr, "--pcr2", &pcr]).unwrap();
+    args.socket = folder.path().join("nsm.sock");
+    args.pki_dir = folder.path().join("pki");
+    args.instance_id = Some("i-xyz".to_owned());
+    let path = args.socket.clone();
+    let error = run_until(args, std::future::pending(), io::sink())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("i-xyz"), "{error}");
+    assert!(!path.exists());
 }
