@@ -1,0 +1,167 @@
+//! Measures what SPECIFICATION.md promises and writes the figures there.
+//!
+//! Latency is measured in rounds, bare ONNX Runtime and the platform in turn, so that a noisy machine is noisy for both.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use nacre_attestation_verifier::{Policy, Roots};
+use nacre_client::{AttestedConnection, Endpoint, Trust};
+use nacre_tests::bench::bare::Bare;
+use nacre_tests::bench::load::{
+    Call, checking_client, sample_checked, sample_connection, throughput,
+};
+use nacre_tests::bench::report;
+use nacre_tests::bench::samples::Samples;
+use nacre_tests::platform::{Platform, onnxruntime, repository};
+
+const ROUNDS: usize = 20;
+const CALLS_A_ROUND: usize = 200;
+const CONNECTIONS: usize = 32;
+const THROUGHPUT_CALLS: usize = 40_000;
+
+/// One model with the input that the seed benchmark of this field gives it.
+struct Case {
+    title: &'static str,
+    model: &'static str,
+    input: &'static str,
+    shape: Vec<u64>,
+    data: Vec<f32>,
+}
+
+struct Row {
+    title: &'static str,
+    bare: Samples,
+    platform: Samples,
+    checked: Samples,
+    bare_per_second: f64,
+    per_second: f64,
+    loaded: Samples,
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let platform = Platform::start()?;
+    let rows: anyhow::Result<Vec<Row>> = cases()?
+        .iter()
+        .map(|case| runtime.block_on(measure(&platform, case)))
+        .collect();
+    let text = render(&mut rows?)?;
+    println!("{text}");
+    report::write(&repository().join("SPECIFICATION.md"), &text)?;
+    drop(runtime);
+    platform.stop()
+}
+
+
+async fn measure(platform: &Platform, case: &Case) -> anyhow::Result<Row> {
+    let digest = platform.deploy_example(case.model)?.parse()?;
+    let trust = trust(platform)?;
+    let endpoint: Endpoint = platform.ready("node").parse()?;
+    let call = Call::binary(case.model, digest, case.input, &case.shape, &case.data);
+    let model = repository().join("examples").join(case.model).join("model.onnx");
+    let mut bare = Bare::load(&onnxruntime(), &model, &case.shape, &case.data)?;
+    let limit = std::time::Duration::from_secs(30);
+    let mut connection = AttestedConnection::open(&endpoint, &trust, limit).await?;
+    let client = checking_client(&endpoint, &trust, digest);
+
+    bare.sample(CALLS_A_ROUND)?;
+    sample_connection(&mut connection, &call, CALLS_A_ROUND).await?;
+    sample_checked(&client, &call, CALLS_A_ROUND).await?;
+
+    let mut row = Row {
+        title: case.title,
+        bare: Samples::default(),
+        platform: Samples::default(),
+        checked: Samples::default(),
+        bare_per_second: 0.0,
+        per_second: 0.0,
+        loaded: Samples::default(),
+    };
+    for _ in 0..ROUNDS {
+        row.bare.extend(bare.sample(CALLS_A_ROUND)?);
+        row.platform.extend(sample_connection(&mut connection, &call, CALLS_A_ROUND).await?);
+        row.checked.extend(sample_checked(&client, &call, CALLS_A_ROUND).await?);
+    }
+    let begun = std::time::Instant::now();
+    bare.sample(THROUGHPUT_CALLS)?;
+    row.bare_per_second = THROUGHPUT_CALLS as f64 / begun.elapsed().as_secs_f64();
+    let loaded = throughput(&endpoint, &trust, &call, CONNECTIONS, THROUGHPUT_CALLS).await?;
+    row.per_second = loaded.per_second;
+    row.loaded = loaded.samples;
+    Ok(row)
+}
+
+fn trust(platform: &Platform) -> anyhow::Result<Trust> {
+    let roots = Roots::from_pem_or_der(&std::fs::read(platform.ready("root"))?)?;
+    let policy = Policy::from_json(&std::fs::read(platform.ready("policy"))?)?;
+    Ok(Trust { roots, policy })
+}
+
+fn render(rows: &mut [Row]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    writeln!(text, "Machine: {}. Command: `make bench`. Process mode, load generator on the same machine.\n", report::machine())?;
+    writeln!(text, "Latency on one keep-alive connection, binary tensors, {} calls in {ROUNDS} alternating rounds, µs:\n", ROUNDS * CALLS_A_ROUND)?;
+    writeln!(text, "| model | bare ONNX Runtime p50 / p99 | through the platform p50 / p99 | added p50 / p99 | with every receipt verified p50 / p99 |")?;
+    writeln!(text, "|---|---|---|---|---|")?;
+    for row in rows.iter_mut() {
+        let (b50, b99) = (row.bare.percentile(0.5), row.bare.percentile(0.99));
+        let (p50, p99) = (row.platform.percentile(0.5), row.platform.percentile(0.99));
+        let (c50, c99) = (row.checked.percentile(0.5), row.checked.percentile(0.99));
+        writeln!(
+            text,
+            "| {} | {b50:.0} / {b99:.0} | {p50:.0} / {p99:.0} | {:.0} / {:.0} | {c50:.0} / {c99:.0} |",
+            row.title,
+            p50 - b50,
+            p99 - b99,
+        )?;
+    }
+    writeln!(text, "\nRequests a second over attested HTTPS, {CONNECTIONS} keep-alive connections, {THROUGHPUT_CALLS} calls, a receipt with each:\n")?;
+    writeln!(text, "| model | bare calls/s, one thread | requests/s | p50 / p99 under load, µs |")?;
+    writeln!(text, "|---|---|---|---|")?;
+    for row in rows.iter_mut() {
+        let (l50, l99) = (row.loaded.percentile(0.5), row.loaded.percentile(0.99));
+        writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | {l50:.0} / {l99:.0} |",
+            row.title, row.bare_per_second, row.per_second
+        )?;
+    }
+    Ok(text)
+}
+
+fn cases() -> anyhow::Result<Vec<Case>> {
+    let regression = sample("iris-regression", "input.json")?;
+    let network = sample("iris-network", "input.json")?;
+    let digit = sample("lenet-mnist", "digit.json")?;
+    Ok(vec![
+        Case {
+            title: "Iris regression, 1 row",
+            model: "iris-regression",
+            input: "measurements",
+            shape: vec![1, 3],
+            data: regression,
+        },
+        Case {
+            title: "Iris network, 500 rows",
+            model: "iris-network",
+            input: "measurements",
+            shape: vec![500, 4],
+            data: network.repeat(500),
+        },
+        Case {
+            title: "LeNet, 1 digit",
+            model: "lenet-mnist",
+            input: "image",
+            shape: vec![1, 1, 28, 28],
+            data: digit,
+        },
+    ])
+}
+
+fn sample(model: &str, file: &str) -> anyhow::Result<Vec<f32>> {
+    let file = repository().join("examples").join(model).join(file);
+    let request: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let data = request["inputs"][0]["data"].as_array().context("no data")?;
+    Ok(data.iter().filter_map(|value| Some(value.as_f64()? as f32)).collect())
+}
