@@ -1,6 +1,31 @@
-//! nacre-enclave
+//! The program inside a Nitro Enclave: it makes its keys, proves them, and answers callers over TLS that ends here.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`boot`] | brings everything up in the right order |
+//! | [`nsm`], [`identity`], [`freshness`], [`clock`] | who this enclave is, and that it is now (DESIGN §3.1, §3.2) |
+//! | [`tls`], `server` | the public side: evidence, KServe v2, receipts |
+//! | [`receipts`] | signs what was answered (DESIGN §3.3) |
+//! | `control`, [`functions`] | what the host wants run, held to its digests (DESIGN §5) |
+//! | [`workers`], [`worker`] | one process for each function |
+//! | [`kserve`], [`tensor`] | the protocol's codec |
+//!
+//! The host is not trusted: its clock is not read, and what it sends is named by digest.
 
+pub mod boot;
+pub mod clock;
+pub mod config;
+mod control;
+mod counters;
+pub mod freshness;
+pub mod functions;
+mod http;
+pub mod identity;
 pub mod kserve;
+pub mod nsm;
+pub mod receipts;
+mod server;
 pub mod tensor;
+pub mod tls;
 pub mod worker;
 pub mod workers;

@@ -1,0 +1,232 @@
+//! The control channel: how the host tells its enclave what to run. The contract is [`nacre_protocol::control`].
+//!
+//! Everything here comes from the host, which is not trusted: blobs are taken by their digest alone, sizes are bounded,
+//! and nothing that a caller sent can be read from here.
+
+mod blobs;
+mod routes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use nacre_protocol::control::{EnclaveStatus, EventPage, LoadFunction};
+use nacre_protocol::evidence::{RegistrationChallenge, register_leaf};
+use nacre_protocol::ids::FunctionName;
+use nacre_protocol::problem::{PROBLEM_JSON, Problem};
+use nacre_transport::Listener;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::boot::Enclave;
+use crate::http::{
+    BodyLimits, ConnectionLimits, Stopping, accept_loop, linger, read_body, serve_connection,
+};
+use routes::{ControlRoute, EventQuery};
+
+/// Most connections of the host at once.
+const MAX_CONNECTIONS: usize = 64;
+/// Largest JSON body.
+const MAX_JSON: usize = 4096;
+
+/// Serves the host until the program is stopping.
+pub(crate) async fn serve(enclave: Arc<Enclave>, listener: Listener, stopping: Stopping) {
+    let json = BodyLimits::new(MAX_JSON, MAX_CONNECTIONS * 2 * MAX_JSON);
+    accept_loop(listener, MAX_CONNECTIONS, stopping.clone(), move |stream| {
+        let channel = Channel {
+            enclave: Arc::clone(&enclave),
+            json: json.clone(),
+        };
+        let stopping = stopping.clone();
+        async move {
+            let limits = ConnectionLimits::default();
+            serve_connection(stream, limits, stopping, |request| {
+                channel.clone().answer(request)
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+#[derive(Clone)]
+struct Channel {
+    enclave: Arc<Enclave>,
+    json: BodyLimits,
+}
+
+impl Channel {
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let route = ControlRoute::parse(
+            request.method(),
+            request.uri().path(),
+            request.uri().query(),
+        );
+        let outcome = match route {
+            Ok(route) => self.perform(route, request).await,
+            Err(refused) => {
+                let (parts, body) = request.into_parts();
+                linger(&parts.headers, body);
+                Err(refused)
+            }
+        };
+        outcome.unwrap_or_else(|problem| refused(&problem))
+    }
+
+    async fn perform(
+        &self,
+        route: ControlRoute,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let functions = &self.enclave.functions;
+        match route {
+            ControlRoute::Status => Ok(json(StatusCode::OK, &self.status())),
+            ControlRoute::Evidence => self.evidence(request).await,
+            ControlRoute::HasBlob(digest) => match functions.blobs().get(&digest) {
+                Some(_) => Ok(empty(StatusCode::OK)),
+                None => Ok(empty(StatusCode::NOT_FOUND)),
+            },
+            ControlRoute::PutBlob(digest) => {
+                let status = blobs::put(functions.blobs(), digest, request).await?;
+                Ok(empty(status))
+            }
+            ControlRoute::Load(name) => self.load(name, request).await,
+            ControlRoute::Delete(name) => {
+                functions.delete(&name).await;
+                Ok(empty(StatusCode::NO_CONTENT))
+            }
+            ControlRoute::Events(query) => Ok(json(StatusCode::OK, &self.events(query).await)),
+        }
+    }
+
+    fn status(&self) -> EnclaveStatus {
+        let enclave = &self.enclave;
+        EnclaveStatus {
+            boot_id: enclave.identity.boot_id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            memory_bytes: enclave.functions.budget().limit(),
+            functions: enclave.functions.status(),
+            counters: enclave.counters.snapshot(),
+        }
+    }
+
+    async fn evidence(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+        let challenge: RegistrationChallenge = self.read(request).await?;
+        let leaf = register_leaf(&challenge.nonce, &challenge.operator, &challenge.node);
+        let evidence = self
+            .enclave
+            .freshness
+            .evidence(leaf)
+            .await
+            .map_err(|error| {
+                Problem::new(
+                    503,
+                    "attestation-unavailable",
+                    "No attestation at the moment",
+                )
+                .with_detail(error.to_string())
+            })?;
+        Ok(json(StatusCode::OK, &evidence))
+    }
+
+    async fn load(
+        &self,
+        name: FunctionName,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let LoadFunction { digest } = self.read(request).await?;
+        let status = self
+            .enclave
+            .functions
+            .load(name, digest)
+            .await
+            .map_err(|error| {
+                Problem::new(
+                    error.status(),
+                    error.code(),
+                    "The function cannot be loaded",
+                )
+                .with_detail(error.to_string())
+            })?;
+        Ok(json(StatusCode::OK, &status))
+    }
+
+    async fn events(&self, query: EventQuery) -> EventPage {
+        let wait = Duration::from_millis(query.wait_ms);
+        EventPage {
+            boot_id: self.enclave.identity.boot_id(),
+            events: self
+                .enclave
+                .functions
+                .events()
+                .after(query.after, wait)
+                .await,
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: Request<Incoming>) -> Result<T, Problem> {
+        let (parts, mut body) = request.into_parts();
+        let arrived = match read_body(&parts.headers, &mut body, &self.json, |_| ()).await {
+            Ok(arrived) => arrived,
+            Err(error) => {
+                linger(&parts.headers, body);
+                let problem = Problem::new(error.status(), error.code(), "The body did not arrive");
+                return Err(problem.with_detail(error.to_string()));
+            }
+        };
+        serde_json::from_slice(&arrived.bytes).map_err(|error| {
+            Problem::new(
+                400,
+                "json-malformed",
+                "The body is not what this path takes",
+            )
+            .with_detail(error.to_string())
+        })
+    }
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    with_body(status, "application/json", body)
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+fn refused(problem: &Problem) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    let mut response = with_body(status, PROBLEM_JSON, body);
+    let headers = response.headers_mut();
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = problem.detail.as_deref().unwrap_or_default();
+        headers.extend(
+            HeaderValue::from_str(allow)
+                .ok()
+                .map(|allow| (ALLOW, allow)),
+        );
+    }
+    if status == StatusCode::REQUEST_TIMEOUT {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Vec<u8>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,103 @@
+//! One function that answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::FunctionName;
+
+use super::blobs::Blob;
+use super::memory::Reservation;
+use super::slots::UidSlot;
+use crate::kserve::ModelStatistics;
+use crate::workers::FunctionRunner;
+
+/// A loaded function. Requests hold it while they run, so that a replaced one answers what it had begun.
+#[derive(Debug)]
+pub struct Function {
+    pub(super) name: FunctionName,
+    pub(super) digest: Digest,
+    pub(super) version: String,
+    pub(super) runner: FunctionRunner,
+    pub(super) statistics: Statistics,
+    pub(super) blobs: Vec<Arc<Blob>>,
+    pub(super) _memory: Reservation,
+    pub(super) _uid: UidSlot,
+}
+
+impl Function {
+    /// Its name.
+    pub fn name(&self) -> &FunctionName {
+        &self.name
+    }
+
+    /// Digest of its bundle.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The version in KServe paths and answers: the digest's 64 hex digits.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// What runs it.
+    pub fn runner(&self) -> &FunctionRunner {
+        &self.runner
+    }
+
+    /// Its counters.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+}
+
+/// Counters of one function since it was loaded.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    success_count: AtomicU64,
+    success_ns: AtomicU64,
+    fail_count: AtomicU64,
+    fail_ns: AtomicU64,
+    compute_ns: AtomicU64,
+    last_inference_ms: AtomicU64,
+}
+
+impl Statistics {
+    /// An inference that was answered: when it came, how long it took in all, and in the model.
+    pub fn succeeded(&self, at_ms: u64, took: Duration, compute_micros: u32) {
+        self.success_count.fetch_add(1, Ordering::Relaxed);
+        self.success_ns.fetch_add(nanos(took), Ordering::Relaxed);
+        self.compute_ns
+            .fetch_add(u64::from(compute_micros) * 1000, Ordering::Relaxed);
+        self.last_inference_ms.fetch_max(at_ms, Ordering::Relaxed);
+    }
+
+    /// An inference that failed in the model.
+    pub fn failed(&self, at_ms: u64, took: Duration) {
+        self.fail_count.fetch_add(1, Ordering::Relaxed);
+        self.fail_ns.fetch_add(nanos(took), Ordering::Relaxed);
+        self.last_inference_ms.fetch_max(at_ms, Ordering::Relaxed);
+    }
+
+    /// The counters now. What was not computing was waiting for the model.
+    pub fn snapshot(&self) -> ModelStatistics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (success_ns, compute_ns) = (read(&self.success_ns), read(&self.compute_ns));
+        ModelStatistics {
+            success_count: read(&self.success_count),
+            success_ns,
+            fail_count: read(&self.fail_count),
+            fail_ns: read(&self.fail_ns),
+            queue_ns: success_ns.saturating_sub(compute_ns),
+            compute_ns,
+            execution_count: read(&self.success_count),
+            last_inference_ms: read(&self.last_inference_ms),
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,89 @@
+//! An answer before it is sent.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use nacre_protocol::INFERENCE_HEADER_LENGTH;
+use nacre_protocol::problem::{PROBLEM_JSON, Problem};
+
+use crate::kserve;
+
+/// Status, the headers that a receipt covers, and the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: &'static str,
+    pub(super) inference_header_length: Option<usize>,
+    pub(super) body: Bytes,
+    /// Value of `allow`.
+    pub(super) allow: Option<&'static str>,
+    /// The connection is of no more use after it.
+    pub(super) close: bool,
+}
+
+impl Answer {
+    /// JSON.
+    pub(super) fn json(status: StatusCode, body: Bytes) -> Self {
+        Self {
+            status,
+            content_type: kserve::JSON,
+            inference_header_length: None,
+            body,
+            allow: None,
+            close: false,
+        }
+    }
+
+    /// An error in KServe's shape.
+    pub(super) fn kserve_error(status: StatusCode, code: &str, message: &str) -> Self {
+        Self::json(status, kserve::error_body(code, message))
+    }
+
+    /// An error as problem details.
+    pub(super) fn problem(problem: &Problem) -> Self {
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self {
+            content_type: PROBLEM_JSON,
+            ..Self::json(
+                status,
+                serde_json::to_vec(problem).unwrap_or_default().into(),
+            )
+        }
+    }
+
+    /// Ends the connection after this answer.
+    pub(super) fn closing(self) -> Self {
+        Self {
+            close: true,
+            ..self
+        }
+    }
+
+    /// The response, with whatever headers come on top.
+    pub(super) fn into_response(
+        self,
+        more: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(length) = self.inference_header_length {
+            headers.insert(INFERENCE_HEADER_LENGTH, HeaderValue::from(length));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(more);
+        response
+    }
+}

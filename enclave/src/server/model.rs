@@ -1,0 +1,296 @@
+//! What is asked of a function.
+//!
+//! The order of the checks is the promise: a request that means another function is refused before its body is read
+//! (DESIGN §3.2, step 5), and so is one that is too large. Those refusals, and those of a body that does not arrive,
+//! carry no receipt, because there is no whole request that one could speak of. Every other answer of a loaded
+//! function carries one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+
+use super::answer::Answer;
+use super::headers::AskedHeaders;
+use super::router::{MoreHeaders, ready_status};
+use super::signed::{Asked, Work, with_receipt};
+use crate::boot::Enclave;
+use crate::functions::Function;
+use crate::http::{BodyError, linger, read_body};
+use crate::kserve::{self, InferHeaders, InferRequest, KserveError, ModelAction, ResponseHead};
+use crate::workers::{InferOutput, WorkerError};
+
+/// Work on more bytes than these leaves the event loop, so that other connections do not wait for it.
+const LARGE: usize = 128 * 1024;
+
+/// Answers a request under `/v2/models/{name}`.
+pub(super) async fn answer(
+    enclave: &Arc<Enclave>,
+    request: Request<Incoming>,
+    name: &str,
+    version: Option<&str>,
+    action: ModelAction,
+) -> (Answer, MoreHeaders) {
+    let (parts, mut body) = request.into_parts();
+    let admitted = admit(enclave, &parts.headers, name);
+    let (function, headers, salt, started_ms) = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            linger(&parts.headers, body);
+            return (refusal, MoreHeaders::new());
+        }
+    };
+    let count = |bytes| enclave.counters.request_bytes(bytes);
+    let arrived = match read_body(&parts.headers, &mut body, &enclave.bodies, count).await {
+        Ok(arrived) => arrived,
+        Err(error) => {
+            linger(&parts.headers, body);
+            return (body_error(&error), MoreHeaders::new());
+        }
+    };
+    // What a compressed body decodes to is not known before, so the most that it may be is taken.
+    let encoded = headers.content_encoding.is_some();
+    let room = if encoded {
+        enclave.bodies.room(enclave.limits.max_body)
+    } else {
+        enclave.bodies.room(0)
+    };
+    let _room = match room {
+        Ok(room) => room,
+        Err(error) => return (body_error(&error), MoreHeaders::new()),
+    };
+    let (body, decoded) = match decoded(enclave, &headers, arrived.bytes).await {
+        Ok(body) => (body.clone(), Ok(body)),
+        Err((error, body)) => (body, Err(error)),
+    };
+    let (answer, compute_micros) = match decoded {
+        Err(error) => (codec_error(&error), 0),
+        Ok(_) if version.is_some_and(|version| version != function.version()) => {
+            let message = format!(
+                "`{name}` has no such version; its only one is {}",
+                function.version()
+            );
+            (
+                Answer::kserve_error(StatusCode::NOT_FOUND, "unknown-version", &message),
+                0,
+            )
+        }
+        Ok(body) => perform(&function, action, &headers, body, started_ms).await,
+    };
+    let asked = Asked {
+        method: parts.method,
+        path: parts
+            .uri
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string),
+        headers,
+        body,
+        salt,
+    };
+    let work = Work {
+        started_ms,
+        compute_micros,
+    };
+    with_receipt(enclave, function.digest(), asked, work, answer).await
+}
+
+type Admitted = (Arc<Function>, AskedHeaders, [u8; 32], u64);
+
+/// Everything that can be checked before the body.
+fn admit(enclave: &Enclave, headers: &http::HeaderMap, name: &str) -> Result<Admitted, Answer> {
+    let headers = AskedHeaders::read(headers).map_err(|error| error.answer())?;
+    let function = enclave.functions.get(name).ok_or_else(|| {
+        let message = format!("there is no model {name:?} here");
+        Answer::kserve_error(StatusCode::NOT_FOUND, "unknown-model", &message)
+    })?;
+    if let Some(wanted) = headers
+        .function
+        .filter(|wanted| *wanted != function.digest())
+    {
+        let message = format!(
+            "`{}` is {} here, not {wanted}",
+            function.name(),
+            function.digest()
+        );
+        return Err(Answer::kserve_error(
+            StatusCode::CONFLICT,
+            "function-mismatch",
+            &message,
+        ));
+    }
+    let unavailable = |code, message: String| {
+        Answer::kserve_error(StatusCode::SERVICE_UNAVAILABLE, code, &message)
+    };
+    let started_ms = enclave
+        .clock
+        .now()
+        .map_err(|error| unavailable("clock-unavailable", error.to_string()))?;
+    let mut salt = [0; 32];
+    match headers.salt {
+        Some(given) => salt = given,
+        None => {
+            getrandom::fill(&mut salt)
+                .map_err(|error| unavailable("receipt-unavailable", error.to_string()))?;
+        }
+    }
+    Ok((function, headers, salt, started_ms))
+}
+
+/// Undoes the content encoding; an error comes with the body as it was.
+async fn decoded(
+    enclave: &Enclave,
+    headers: &AskedHeaders,
+    body: Bytes,
+) -> Result<Bytes, (KserveError, Bytes)> {
+    let Some(encoding) = headers.content_encoding.clone() else {
+        return Ok(body);
+    };
+    let limit = enclave.limits.max_body;
+    off_loop_if_large(usize::MAX, move || {
+        kserve::decode_body(Some(&encoding), body.clone(), limit).map_err(|error| (error, body))
+    })
+    .await
+}
+
+async fn perform(
+    function: &Function,
+    action: ModelAction,
+    headers: &AskedHeaders,
+    body: Bytes,
+    started_ms: u64,
+) -> (Answer, u32) {
+    let (name, spec) = (function.name().as_str(), function.runner().spec());
+    let ok = |body| Answer::json(StatusCode::OK, body);
+    let answer = match action {
+        ModelAction::Infer => return infer(function, headers, body, started_ms).await,
+        ModelAction::Metadata => ok(kserve::model_metadata(name, function.version(), spec)),
+        ModelAction::Config => ok(kserve::model_config(name, spec)),
+        ModelAction::Ready => {
+            let ready = function.runner().is_ready();
+            Answer::json(ready_status(ready), kserve::model_ready(name, ready))
+        }
+        ModelAction::Stats => {
+            let statistics = function.statistics().snapshot();
+            ok(kserve::model_statistics(
+                name,
+                function.version(),
+                &statistics,
+            ))
+        }
+    };
+    (answer, 0)
+}
+
+async fn infer(
+    function: &Function,
+    headers: &AskedHeaders,
+    body: Bytes,
+    started_ms: u64,
+) -> (Answer, u32) {
+    let began = Instant::now();
+    let mut request = match decode(function, headers, body).await {
+        Ok(request) => request,
+        Err(error) => return (codec_error(&error), 0),
+    };
+    let outputs = request
+        .outputs
+        .as_ref()
+        .map(|outputs| outputs.iter().map(|output| output.name.clone()).collect());
+    let inputs = std::mem::take(&mut request.inputs);
+    match function.runner().infer(inputs, outputs).await {
+        Ok(output) => {
+            let compute_micros = output.compute_micros;
+            function
+                .statistics()
+                .succeeded(started_ms, began.elapsed(), compute_micros);
+            (encode(function, request, output).await, compute_micros)
+        }
+        Err(error) => {
+            if !error.is_callers() {
+                tracing::warn!(function = %function.name(), code = error.code(), "inference failed");
+            }
+            function.statistics().failed(started_ms, began.elapsed());
+            (worker_error(&error), 0)
+        }
+    }
+}
+
+async fn decode(
+    function: &Function,
+    headers: &AskedHeaders,
+    body: Bytes,
+) -> Result<InferRequest, KserveError> {
+    let (headers, spec) = (headers.clone(), Arc::clone(function.runner().spec()));
+    off_loop_if_large(body.len(), move || {
+        let infer_headers = InferHeaders {
+            content_type: headers.content_type.as_deref(),
+            inference_header_content_length: headers.inference_header_length.as_deref(),
+        };
+        let request = kserve::decode_infer(infer_headers, body)?;
+        request.check(&spec)?;
+        Ok(request)
+    })
+    .await
+}
+
+async fn encode(function: &Function, request: InferRequest, output: InferOutput) -> Answer {
+    let (name, version) = (function.name().clone(), function.version().to_owned());
+    let size = output.outputs.iter().map(|tensor| tensor.data.len()).sum();
+    let encoded = off_loop_if_large(size, move || {
+        let head = ResponseHead {
+            model_name: name.as_str(),
+            model_version: Some(&version),
+            id: request.id.as_deref(),
+        };
+        kserve::encode_infer_response(head, &output.outputs, |name| request.wants_binary(name))
+    })
+    .await;
+    match encoded {
+        Ok(encoded) => Answer {
+            content_type: encoded.content_type,
+            inference_header_length: encoded.inference_header_content_length,
+            ..Answer::json(StatusCode::OK, encoded.body)
+        },
+        Err(error) => codec_error(&error),
+    }
+}
+
+/// Runs `work` on a thread for such things if `size` is [`LARGE`].
+pub(super) async fn off_loop_if_large<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if size < LARGE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
+fn codec_error(error: &KserveError) -> Answer {
+    Answer::json(error.status(), error.body())
+}
+
+/// A body that did not arrive: the connection cannot go on after it.
+pub(super) fn body_error(error: &BodyError) -> Answer {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    Answer::kserve_error(status, error.code(), &error.to_string()).closing()
+}
+
+fn worker_error(error: &WorkerError) -> Answer {
+    let status = match error {
+        error if error.is_callers() => StatusCode::BAD_REQUEST,
+        WorkerError::InferenceTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        WorkerError::Overloaded
+        | WorkerError::Stopping
+        | WorkerError::WorkerUnavailable { .. }
+        | WorkerError::LoadTimeout { .. }
+        | WorkerError::Isolation { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Answer::kserve_error(status, error.code(), &error.to_string())
+}
