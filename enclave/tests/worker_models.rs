@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nacre_enclave::tensor::{DataType, Tensor};
 use nacre_enclave::workers::{Worker, WorkerError};
-use worker_support::{config, floats, integers, onnx, tensor};
+use worker_support::{config, floats, integers, is_full_root, onnx, tensor};
 
 async fn worker(model: Bytes) -> Worker {
     Worker::start(&config(), model).await.unwrap()
@@ -22,10 +22,11 @@ async fn refusal(model: impl Into<Bytes>) -> WorkerError {
 async fn all_walls_stand_around_a_root_enclaves_worker() {
     let worker = worker(onnx::arithmetic()).await;
     let missing = worker.isolation().missing();
-    if rustix::process::geteuid().is_root() {
+    if is_full_root() {
         assert_eq!(missing, Vec::<&str>::new());
-    } else {
-        assert_eq!(missing, ["own-uid", "pid-namespace"]);
+    }
+    for always in ["no-new-privs", "rlimits", "landlock", "seccomp"] {
+        assert!(!missing.contains(&always), "{missing:?}");
     }
     assert!(
         worker.isolation().landlock_abi >= 4,

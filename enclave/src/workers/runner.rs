@@ -6,6 +6,7 @@
 //! growing distances, and calls in between get the reason immediately.
 
 use std::future::Future;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::process::LogSink;
+use super::process::{LogSink, ending};
 use super::worker::{InferOutput, Worker};
 use super::{WorkerConfig, WorkerError};
 use crate::tensor::{ModelSpec, Tensor};
@@ -270,11 +271,7 @@ impl Shared {
             FunctionEventKind::Started,
             format!("worker {} has loaded the model; {walls}", worker.pid()),
         );
-        tokio::spawn(watch_worker(
-            Arc::downgrade(self),
-            worker.pid(),
-            worker.ended(),
-        ));
+        tokio::spawn(watch_worker(Arc::downgrade(self), worker.ended()));
         self.up.store(true, Ordering::Release);
         *slot = Slot::Up(worker);
     }
@@ -298,23 +295,19 @@ impl Shared {
     }
 }
 
-/// Waits for the end of the worker `pid` and starts the next one, again and again until one stands. Holds the
+/// Waits for the end of one worker and starts the next one, again and again until one stands. Holds the
 /// function only while it works, so that a dropped function is gone at once.
-async fn watch_worker(
-    function: Weak<Shared>,
-    pid: u32,
-    mut ended: watch::Receiver<Option<std::process::ExitStatus>>,
-) {
-    let status = match ended.wait_for(Option::is_some).await {
-        Ok(status) => *status,
-        Err(_) => None,
-    };
+async fn watch_worker(function: Weak<Shared>, mut ended: watch::Receiver<Option<ExitStatus>>) {
+    let status = ended
+        .wait_for(Option::is_some)
+        .await
+        .map_or(None, |status| *status);
     loop {
         let Some(shared) = function.upgrade() else {
             return;
         };
         let step = shared
-            .unless_closed(replace(&shared, pid, status))
+            .unless_closed(replace(&shared, &ended, status))
             .await
             .unwrap_or(None);
         drop(shared);
@@ -325,18 +318,18 @@ async fn watch_worker(
     }
 }
 
-/// One step of replacing worker `pid`: the time of the next, or `None` where no more is to do.
+/// One step of replacing the worker that `ended`: the time of the next, or `None` where no more is to do.
 async fn replace(
     shared: &Arc<Shared>,
-    pid: u32,
-    status: Option<std::process::ExitStatus>,
+    ended: &watch::Receiver<Option<ExitStatus>>,
+    status: Option<ExitStatus>,
 ) -> Option<Instant> {
     let mut slot = shared.slot.lock().await;
     match &*slot {
         // A call has replaced it already, and that worker has a watcher of its own.
-        Slot::Up(worker) if worker.pid() != pid => return None,
+        Slot::Up(worker) if !worker.ended().same_channel(ended) => return None,
         Slot::Up(_) => {
-            let how = status.map_or_else(|| "ended".to_owned(), super::process::ending);
+            let how = status.map_or_else(|| "ended".to_owned(), ending);
             shared.lose(&mut slot, &format!("worker-crashed while idle: {how}"));
         }
         Slot::Empty => {}

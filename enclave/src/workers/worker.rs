@@ -1,12 +1,14 @@
 //! One worker process with one model, as the supervisor talks to it.
 
 use std::io::{self, IoSlice};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::check::{check_inputs, check_outputs, wanted_outputs};
@@ -142,7 +144,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn ended(&self) -> tokio::sync::watch::Receiver<Option<std::process::ExitStatus>> {
+    pub(super) fn ended(&self) -> watch::Receiver<Option<ExitStatus>> {
         self.process.ended()
     }
 }

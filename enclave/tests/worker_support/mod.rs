@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nacre_enclave::tensor::{DataType, Tensor};
 use nacre_enclave::workers::WorkerConfig;
+use rustix::thread::CapabilitySet;
 
 /// ONNX Runtime: `NACRE_ONNXRUNTIME`, or where `make setup` puts it. Its absence fails the test.
 pub(crate) fn onnxruntime() -> PathBuf {
@@ -32,10 +33,17 @@ fn slot() -> u32 {
     (std::process::id() % 10_000) * 100 + NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The real worker with short limits. Full isolation is required where the tests run as root.
+/// Whether the tests run as a root that may make namespaces, as an enclave does; a container's root may not.
+pub(crate) fn is_full_root() -> bool {
+    rustix::process::geteuid().is_root()
+        && rustix::thread::capabilities(None)
+            .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+/// The real worker with short limits. Full isolation is required where the tests run as a full root.
 pub(crate) fn config() -> WorkerConfig {
     let mut config = WorkerConfig::new(env!("CARGO_BIN_EXE_nacre-worker"), onnxruntime(), slot());
-    config.require_full_isolation = rustix::process::geteuid().is_root();
+    config.require_full_isolation = is_full_root();
     config.memory_bytes = 64 << 20;
     config.infer_timeout = Duration::from_secs(20);
     config

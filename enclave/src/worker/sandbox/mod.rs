@@ -86,13 +86,12 @@ pub fn confine(separated: Isolation, confinement: &Confinement) -> Result<Isolat
     close_descriptors().map_err(wall("descriptors"))?;
     let data = data_bytes().map_err(wall("rlimits"))?;
     // Should the whole enclave run out of memory, a worker ends before the keeper of the keys does.
-    std::fs::write("/proc/self/oom_score_adj", "1000").map_err(wall("oom-score"))?;
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 
     isolation.empty_root = separated.empty_root && empty_root().is_ok();
-    if let Some(uid) = confinement.uid.filter(|_| geteuid().is_root()) {
-        become_user(uid).map_err(wall("own-uid"))?;
-        isolation.own_uid = true;
-    }
+    isolation.own_uid = confinement
+        .uid
+        .is_some_and(|uid| geteuid().is_root() && become_user(uid).is_ok());
     drop_capabilities().map_err(wall("capabilities"))?;
     set_no_new_privs(true).map_err(wall("no-new-privs"))?;
     isolation.no_new_privs = true;
