@@ -120,7 +120,7 @@ fn name<'a>(tbs: &mut SliceReader<'a>, which: &'static str) -> Result<&'a [u8], 
     let bytes = raw(tbs, which)?;
     let parsed = RdnSequence::from_der(bytes).map_err(|_| CertificateError::Name(which))?;
     let canonical = parsed.to_der().map_err(|_| CertificateError::Name(which))?;
-    if parsed.is_empty() || canonical != bytes {
+    if parsed.is_empty() || parsed.iter().any(|rdn| rdn.is_empty()) || canonical != bytes {
         return Err(CertificateError::Name(which));
     }
     Ok(bytes)

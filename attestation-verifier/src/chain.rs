@@ -28,38 +28,91 @@ pub(crate) fn verify_chain(
     if claims.cabundle.first().map(Vec::as_slice) != Some(roots.der()) {
         return Err(ChainError::UntrustedRoot);
     }
-    let chain = parse_chain(claims)?;
-    let last_ca = claims.cabundle.len() - 1;
-    for (index, link) in chain.iter().enumerate() {
-        let profile = match link.position {
-            CertificatePosition::Bundle(index) => check_ca(&link.certificate, last_ca - index),
-            CertificatePosition::Leaf => check_leaf(&link.certificate),
-        };
-        profile
+    let bundle = parse_bundle(&claims.cabundle)?;
+    let leaf = parse(CertificatePosition::Leaf, &claims.certificate)?;
+    for link in links(&bundle, &leaf) {
+        check_profile(&link, bundle.len())
             .and_then(|()| link.certificate.check_valid_at(at))
-            .and_then(
-                |()| match index.checked_sub(1).map(|issuer| &chain[issuer]) {
-                    Some(issuer) if issuer.certificate.subject != link.certificate.issuer => {
-                        Err(CertificateError::IssuerMismatch)
-                    }
-                    _ => Ok(()),
-                },
-            )
             .map_err(|error| link.refused(error))?;
+    }
+    check_distinct(&claims.cabundle)?;
+    for (link, issuer) in links(&bundle, &leaf).skip(1).zip(&bundle) {
+        if link.certificate.issuer != issuer.subject {
+            return Err(link.refused(CertificateError::IssuerMismatch));
+        }
     }
     // The root's own signature says nothing: it is trusted for its bytes.
-    for pair in chain.windows(2) {
-        let [issuer, link] = pair else { continue };
+    for (link, issuer) in links(&bundle, &leaf).skip(1).zip(&bundle) {
         link.certificate
-            .check_issued_by(&issuer.certificate)
+            .check_issued_by(issuer)
             .map_err(|error| link.refused(error))?;
     }
-    match chain.last() {
-        Some(leaf) => Ok(Signer {
-            public_key: leaf.certificate.public_key,
-            not_after: leaf.certificate.not_after,
+    Ok(Signer {
+        public_key: leaf.public_key,
+        not_after: leaf.not_after,
+    })
+}
+
+/// One certificate and where it stands.
+struct Link<'a> {
+    position: CertificatePosition,
+    certificate: &'a Certificate<'a>,
+}
+
+impl Link<'_> {
+    fn refused(&self, error: CertificateError) -> ChainError {
+        ChainError::Certificate {
+            position: self.position,
+            error,
+        }
+    }
+}
+
+/// The root first, the leaf last: each link's issuer is the one before it.
+fn links<'a>(
+    bundle: &'a [Certificate<'a>],
+    leaf: &'a Certificate<'a>,
+) -> impl Iterator<Item = Link<'a>> {
+    let bundle = bundle.iter().enumerate();
+    bundle
+        .map(|(index, certificate)| Link {
+            position: CertificatePosition::Bundle(index),
+            certificate,
+        })
+        .chain([Link {
+            position: CertificatePosition::Leaf,
+            certificate: leaf,
+        }])
+}
+
+fn parse_bundle(bundle: &[Vec<u8>]) -> Result<Vec<Certificate<'_>>, ChainError> {
+    bundle
+        .iter()
+        .enumerate()
+        .map(|(index, der)| parse(CertificatePosition::Bundle(index), der))
+        .collect()
+}
+
+fn parse(position: CertificatePosition, der: &[u8]) -> Result<Certificate<'_>, ChainError> {
+    Certificate::parse(der).map_err(|error| ChainError::Certificate { position, error })
+}
+
+fn check_profile(link: &Link<'_>, bundle: usize) -> Result<(), CertificateError> {
+    match link.position {
+        CertificatePosition::Bundle(index) => check_ca(link.certificate, bundle - 1 - index),
+        CertificatePosition::Leaf => check_leaf(link.certificate),
+    }
+}
+
+/// No certificate may stand twice in a path (RFC 5280 §6.1): the root, which issued itself, could be repeated at will.
+/// The leaf cannot: it would have to be a CA and not to be one.
+fn check_distinct(bundle: &[Vec<u8>]) -> Result<(), ChainError> {
+    match (1..bundle.len()).find(|index| bundle[..*index].contains(&bundle[*index])) {
+        Some(index) => Err(ChainError::Certificate {
+            position: CertificatePosition::Bundle(index),
+            error: CertificateError::Repeated,
         }),
-        None => Err(ChainError::UntrustedRoot),
+        None => Ok(()),
     }
 }
 
@@ -100,38 +153,4 @@ fn check_leaf(certificate: &Certificate<'_>) -> Result<(), CertificateError> {
         return Err(CertificateError::DigitalSignature);
     }
     Ok(())
-}
-
-/// One certificate and where it stands.
-struct Link<'a> {
-    position: CertificatePosition,
-    certificate: Certificate<'a>,
-}
-
-impl Link<'_> {
-    fn refused(&self, error: CertificateError) -> ChainError {
-        ChainError::Certificate {
-            position: self.position,
-            error,
-        }
-    }
-}
-
-/// All certificates, the root first and the leaf last.
-fn parse_chain(claims: &DocumentClaims) -> Result<Vec<Link<'_>>, ChainError> {
-    let bundle = claims
-        .cabundle
-        .iter()
-        .enumerate()
-        .map(|(index, der)| (CertificatePosition::Bundle(index), der));
-    bundle
-        .chain([(CertificatePosition::Leaf, &claims.certificate)])
-        .map(|(position, der)| match Certificate::parse(der) {
-            Ok(certificate) => Ok(Link {
-                position,
-                certificate,
-            }),
-            Err(error) => Err(ChainError::Certificate { position, error }),
-        })
-        .collect()
 }

@@ -84,6 +84,9 @@ pub enum CertificateError {
     /// The leaf's key may not sign documents (AWS NSM spec §3.2.3.3).
     #[error("the key usage lacks digitalSignature")]
     DigitalSignature,
+    /// The certificate also stands elsewhere in the chain (RFC 5280 §6.1).
+    #[error("it stands twice in the chain")]
+    Repeated,
     /// The issuer is not, byte for byte, the subject of the certificate before it (RFC 5280 §6.1.3 (a)(4)).
     #[error("the issuer is not the subject of the certificate before it")]
     IssuerMismatch,
@@ -118,6 +121,7 @@ impl CertificateError {
             Self::LeafIsCa => "leaf-is-ca",
             Self::LeafPathLength => "leaf-path-length",
             Self::DigitalSignature => "leaf-digital-signature",
+            Self::Repeated => "certificate-repeated",
             Self::IssuerMismatch => "certificate-issuer",
             Self::BadSignature => "certificate-signature",
         }
