@@ -109,8 +109,12 @@ fn create(
         .create(directory)
         .map_err(at(directory))?;
     let root = Root::generate(rng, now_ms)?;
-    let mut content = root.key().to_pem().map_err(|_| StoreError::Encoding)?;
-    content.push_str(&certificate_pem(&root)?);
+    let key = root.key().to_pem().map_err(|_| StoreError::Encoding)?;
+    let certificate = certificate_pem(&root)?;
+    // Room for all of it at once: a string that grows would leave the key behind where it was.
+    let mut content = Zeroizing::new(String::with_capacity(key.len() + certificate.len()));
+    content.push_str(&key);
+    content.push_str(&certificate);
     if write_new(directory, key_file, content.as_bytes(), 0o600)? {
         return Ok(root);
     }
