@@ -60,15 +60,22 @@ pub(crate) async fn call(
         content_type: text(&parts.headers, CONTENT_TYPE.as_str()).to_owned(),
         inference_header_length: text(&parts.headers, INFERENCE_HEADER_LENGTH).to_owned(),
     };
-    let hashed = decoded.map_or_else(|| body.clone(), Bytes::copy_from_slice);
     debug_assert!(decoded.is_some() || !parts.headers.contains_key(CONTENT_ENCODING));
 
-    let sent = Request::from_parts(parts, Full::new(body));
-    let (answer, body) = connection.send(sent).await?.into_parts();
-    let response = Response::from_parts(answer, collect(body, max_answer).await?);
+    let sent = Request::from_parts(parts, Full::new(body.clone()));
+    let (answer, mut answer_body) = connection.send(sent).await?.into_parts();
+    let answer_body = collect(&mut answer_body, max_answer).await;
+    let answer_body = answer_body.map_err(|e| ClientError::of_answer(e, max_answer))?;
+    let response = Response::from_parts(answer, answer_body);
     let proof = match response.headers().get(RECEIPT_HEADER) {
         Some(header) => Some(check(
-            header, &enclave, function, head, &hashed, &salt, &response,
+            header,
+            &enclave,
+            function,
+            head,
+            decoded.unwrap_or(&body),
+            &salt,
+            &response,
         )?),
         None if needs_receipt(function, &response, &head.path) => {
             let status = response.status().as_u16();

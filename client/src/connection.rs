@@ -244,7 +244,8 @@ async fn request_evidence(
         let status = response.status().as_u16();
         return Err(ClientError::NoEvidence { status });
     }
-    let body = collect(response.into_body(), MAX_EVIDENCE_JSON).await?;
+    let body = collect(&mut response.into_body(), MAX_EVIDENCE_JSON).await;
+    let body = body.map_err(|e| ClientError::of_answer(e, MAX_EVIDENCE_JSON))?;
     let evidence: Evidence =
         serde_json::from_slice(&body).map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
     let binding = ChannelBinding {

@@ -5,6 +5,8 @@ use nacre_protocol::identity::StatementError;
 use nacre_protocol::merkle::InclusionError;
 use nacre_protocol::receipt::{ReceiptError, ReceiptSyntaxError};
 
+use crate::body::CollectError;
+
 /// What went wrong between the caller and the enclave.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +92,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Why an answer of at most `limit` bytes was not read.
+    pub(crate) fn of_answer(error: CollectError, limit: usize) -> Self {
+        match error {
+            CollectError::TooLarge => Self::AnswerTooLarge { limit },
+            CollectError::Broken(error) => Self::Http(error),
+        }
+    }
+
     /// DESIGN §4's result code, where evidence or receipt was refused; `None` for errors of the network.
     pub fn result_code(&self) -> Option<ResultCode> {
         match self {

@@ -9,6 +9,7 @@
 //! - [`AttestedConnection`] is one connection that passed.
 //! - [`AttestedClient`] keeps a pool of them over several endpoints of one function.
 //! - [`KserveClient`] speaks the Open Inference Protocol v2 over it.
+//! - [`proxy`] lets unmodified HTTP clients call functions over it.
 //! - [`verify_receipt_file`] checks a kept receipt off line.
 
 mod appraisal;
@@ -19,6 +20,7 @@ mod error;
 mod kserve;
 mod offline;
 mod pool;
+pub mod proxy;
 mod tls;
 
 pub use appraisal::{AttestedEnclave, ChannelBinding, Trust, appraise};

@@ -41,16 +41,30 @@ impl Default for ClientOptions {
 /// Calls one function, over connections that are attested before use and again at the policy's age limit.
 #[derive(Debug, Clone)]
 pub struct AttestedClient {
+    function: Option<Digest>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     trust: Trust,
-    function: Option<Digest>,
     options: ClientOptions,
     endpoints: Mutex<VecDeque<Endpoint>>,
-    idle: Mutex<Vec<(Endpoint, AttestedConnection)>>,
+    idle: Mutex<Vec<Leased>>,
+}
+
+/// A connection that is open, attested and fresh, and one call's own.
+#[derive(Debug)]
+pub(crate) struct Leased {
+    endpoint: Endpoint,
+    connection: AttestedConnection,
+}
+
+impl Leased {
+    /// Whom it reaches.
+    pub(crate) fn enclave(&self) -> &Arc<AttestedEnclave> {
+        self.connection.enclave()
+    }
 }
 
 impl AttestedClient {
@@ -64,28 +78,44 @@ impl AttestedClient {
     ) -> Self {
         let shared = Shared {
             trust,
-            function,
             options,
             endpoints: Mutex::new(endpoints.into()),
             idle: Mutex::default(),
         };
         Self {
+            function,
             shared: Arc::new(shared),
         }
     }
 
-    /// Replaces the endpoints; idle connections to others are closed.
+    /// The same connections, for requests about the enclave itself (health, metadata), which name no function.
+    pub fn without_function(&self) -> Self {
+        Self {
+            function: None,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Replaces the endpoints; idle connections to others are closed. New endpoints are tried first; those that stay
+    /// keep their order, so that one that failed does not come to the front again.
     pub fn set_endpoints(&self, endpoints: Vec<Endpoint>) {
-        let mut idle = lock(&self.shared.idle);
-        idle.retain(|(endpoint, _)| endpoints.contains(endpoint));
-        *lock(&self.shared.endpoints) = endpoints.into();
+        let mut row = lock(&self.shared.endpoints);
+        let (kept, new): (Vec<_>, Vec<_>) = endpoints.into_iter().partition(|e| row.contains(e));
+        row.retain(|endpoint| kept.contains(endpoint));
+        new.into_iter().rev().for_each(|e| row.push_front(e));
+        lock(&self.shared.idle).retain(|idle| row.contains(&idle.endpoint));
+    }
+
+    /// The endpoints, in the order in which they are tried.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        lock(&self.shared.endpoints).iter().cloned().collect()
     }
 
     /// Opens and checks a connection, or takes one that is, and says whom it reaches.
     pub async fn attest(&self) -> Result<Arc<AttestedEnclave>, ClientError> {
-        let (endpoint, connection) = self.checkout().await?;
-        let enclave = connection.enclave().clone();
-        self.put_back(endpoint, connection);
+        let leased = self.checkout().await?;
+        let enclave = Arc::clone(leased.enclave());
+        self.put_back(leased);
         Ok(enclave)
     }
 
@@ -103,12 +133,22 @@ impl AttestedClient {
         request: Request<Bytes>,
         decoded: Option<&[u8]>,
     ) -> Result<CheckedResponse, ClientError> {
-        let (endpoint, mut connection) = self.checkout().await?;
+        let leased = self.checkout().await?;
+        self.call_on(leased, request, decoded).await
+    }
+
+    /// As [`Self::call_encoded`], over a connection from [`Self::checkout`]: whatever fails here, the request may have
+    /// reached the enclave.
+    pub(crate) async fn call_on(
+        &self,
+        mut leased: Leased,
+        request: Request<Bytes>,
+        decoded: Option<&[u8]>,
+    ) -> Result<CheckedResponse, ClientError> {
         let options = &self.shared.options;
-        let function = self.shared.function.as_ref();
         let call = checked::call(
-            &mut connection,
-            function,
+            &mut leased.connection,
+            self.function.as_ref(),
             request,
             decoded,
             options.max_answer,
@@ -117,41 +157,58 @@ impl AttestedClient {
         let answer = answer.map_err(|_| ClientError::Timeout {
             what: "the call",
             limit_ms: u64::try_from(options.call_timeout.as_millis()).unwrap_or(u64::MAX),
-        })??;
-        self.put_back(endpoint, connection);
-        Ok(answer)
+        })?;
+        match answer {
+            Ok(answer) => {
+                self.put_back(leased);
+                Ok(answer)
+            }
+            Err(error) => {
+                // What ended this connection has most likely ended its neighbours.
+                if matches!(error, ClientError::Http(_)) {
+                    self.forget_idle(&leased.endpoint);
+                }
+                Err(error)
+            }
+        }
     }
 
-    /// A connection that is open, attested and fresh.
-    async fn checkout(&self) -> Result<(Endpoint, AttestedConnection), ClientError> {
+    /// A connection that is open, attested and fresh. Whatever fails here, nothing of a request was sent.
+    pub(crate) async fn checkout(&self) -> Result<Leased, ClientError> {
         loop {
             // The guard ends with the statement: nothing is awaited under it.
             let idle = lock(&self.shared.idle).pop();
-            let Some((endpoint, mut connection)) = idle else {
+            let Some(mut leased) = idle else {
                 return self.open().await;
             };
+            let connection = &mut leased.connection;
             if connection.is_closed() || connection.ready().await.is_err() {
                 continue;
             }
-            if connection.is_stale(&self.shared.trust.policy) {
-                match connection.reattest(&self.shared.trust).await {
-                    Ok(()) => {}
-                    Err(refused) if refused.result_code().is_some() => return Err(refused),
-                    Err(_) => continue,
-                }
+            if connection.is_stale(&self.shared.trust.policy)
+                && let Err(error) = connection.reattest(&self.shared.trust).await
+            {
+                tracing::debug!(endpoint = %leased.endpoint, code = error.code(), "not attested again");
+                // The same peer is not asked once for each idle connection; a new one says what is wrong.
+                self.forget_idle(&leased.endpoint);
+                continue;
             }
-            return Ok((endpoint, connection));
+            return Ok(leased);
         }
     }
 
     /// Tries each endpoint once; one that fails goes to the end of the row.
-    async fn open(&self) -> Result<(Endpoint, AttestedConnection), ClientError> {
-        let endpoints: Vec<_> = lock(&self.shared.endpoints).iter().cloned().collect();
+    async fn open(&self) -> Result<Leased, ClientError> {
         let mut last = ClientError::NoEndpoint;
-        for endpoint in endpoints {
+        for endpoint in self.endpoints() {
             let limit = self.shared.options.handshake_timeout;
             match AttestedConnection::open(&endpoint, &self.shared.trust, limit).await {
-                Ok(connection) => return Ok((endpoint, connection)),
+                Ok(connection) => {
+                    return Ok(Leased {
+                        endpoint,
+                        connection,
+                    });
+                }
                 Err(error) => {
                     tracing::debug!(%endpoint, code = error.code(), "endpoint refused");
                     let mut row = lock(&self.shared.endpoints);
@@ -165,14 +222,20 @@ impl AttestedClient {
         Err(last)
     }
 
-    fn put_back(&self, endpoint: Endpoint, connection: AttestedConnection) {
-        if connection.is_closed() || !lock(&self.shared.endpoints).contains(&endpoint) {
+    fn put_back(&self, leased: Leased) {
+        if leased.connection.is_closed() {
             return;
         }
+        // In the order of `set_endpoints`, which closes the idle connections to what it removes.
+        let row = lock(&self.shared.endpoints);
         let mut idle = lock(&self.shared.idle);
-        if idle.len() < self.shared.options.max_idle {
-            idle.push((endpoint, connection));
+        if row.contains(&leased.endpoint) && idle.len() < self.shared.options.max_idle {
+            idle.push(leased);
         }
+    }
+
+    fn forget_idle(&self, endpoint: &Endpoint) {
+        lock(&self.shared.idle).retain(|idle| idle.endpoint != *endpoint);
     }
 }
 
