@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nacre_enclave::tensor::DataType;
-use nacre_enclave::workers::{Worker, WorkerConfig, WorkerError};
+use nacre_enclave::workers::{FunctionRunner, Worker, WorkerConfig, WorkerError};
+use tokio::sync::mpsc;
 use worker_support::{config, floats, hostile_config, is_full_root, is_running, onnx};
 
 /// Each attempt that the hostile worker makes; its report must name these and no others.
@@ -198,6 +199,27 @@ async fn an_honest_answer_from_the_same_program_is_taken_but_not_its_clock() {
     assert_eq!(output.outputs, [floats("y", &[0.0])]);
     // It claims to have computed for 71 minutes.
     assert!(output.compute_micros < 10_000_000);
+}
+
+#[tokio::test]
+async fn what_a_worker_knows_of_a_call_does_not_reach_the_log() {
+    let (sender, mut events) = mpsc::channel(64);
+    let model = Bytes::from("lie not-at-all");
+    let runner = FunctionRunner::start("f", hostile_config(), model, sender)
+        .await
+        .unwrap();
+    let mut log = Vec::new();
+    while !log.iter().any(|line| line == "loading ") {
+        log.push(events.recv().await.unwrap().message);
+    }
+    runner.infer(vec![floats("x", &[1.0])], None).await.unwrap();
+    drop(runner);
+    while let Some(event) = events.recv().await {
+        log.push(event.message);
+    }
+    let withheld = "further diagnostics withheld: they could hold a caller's data";
+    assert!(log.iter().any(|line| line == withheld), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("given")), "{log:?}");
 }
 
 struct Watch(u32);

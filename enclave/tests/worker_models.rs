@@ -243,6 +243,16 @@ async fn memory_is_limited_and_the_worker_survives() {
 }
 
 #[tokio::test]
+async fn an_input_beyond_the_memory_is_refused_and_the_worker_survives() {
+    let mut worker = worker(onnx::identity(onnx::FLOAT)).await;
+    let large = tensor("x", DataType::Fp32, &[25_000_000], vec![0; 100_000_000]);
+    let error = worker.infer(&[large], None).await.unwrap_err();
+    assert_eq!(error.code(), "memory-limit", "{error}");
+    let small = worker.infer(&[floats("x", &[7.0])], None).await.unwrap();
+    assert_eq!(small.outputs, [floats("y", &[7.0])]);
+}
+
+#[tokio::test]
 async fn outputs_are_limited_and_the_worker_survives() {
     let mut config = config();
     config.max_output_bytes = 1000;

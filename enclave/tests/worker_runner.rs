@@ -269,13 +269,18 @@ async fn a_model_that_loads_no_more_is_tried_again_at_growing_distances() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn latency_through_the_runner() {
     let (runner, _events) = runner(config(), onnx::arithmetic()).await;
-    let mut times = Vec::new();
-    for _ in 0..2000 {
-        let started = Instant::now();
-        runner.infer(pair(), None).await.unwrap();
-        times.push(started.elapsed());
-    }
-    times.sort();
+    // As a connection's task does, on a thread of the runtime.
+    let calls = tokio::spawn(async move {
+        let mut times = Vec::new();
+        for _ in 0..2000 {
+            let started = Instant::now();
+            runner.infer(pair(), None).await.unwrap();
+            times.push(started.elapsed());
+        }
+        times.sort();
+        times
+    });
+    let times = calls.await.unwrap();
     println!("runner p50 {:?}, p99 {:?}", times[1000], times[1980]);
     assert!(times[1000] < Duration::from_millis(5), "{:?}", times[1000]);
 }

@@ -4,7 +4,7 @@
 //! - `attack <supervisor pid> <sibling pid>`: tries what no worker may do, and answers with a list
 //!   `attempt: outcome`, one a line, in place of a refused model.
 //! - `lie <how>`: pretends to have a model of one FP32 input `x` and output `y`, and breaks the protocol so at the
-//!   first inference.
+//!   first inference. It also tells its standard error what it was given.
 //!
 //! Under the name `nacre-bare-worker` it admits that no wall stands, and under `nacre-mute-worker` it says nothing.
 
@@ -216,11 +216,14 @@ fn lie(socket: &mut Socket, how: &str) -> Result<(), SocketError> {
         inputs: vec![spec("x")],
         outputs: vec![spec("y")],
     };
+    eprintln!("loading\x07");
     socket.send(&Message::Loaded(model.clone()), &[])?;
     let Some((Message::Infer { id, .. }, length)) = socket.receive()? else {
         return Ok(());
     };
-    std::io::copy(&mut socket.body(length), &mut std::io::sink())?;
+    let mut secret = Vec::new();
+    socket.body(length).read_to_end(&mut secret)?;
+    eprintln!("I was given {secret:?}");
     let head = |name: &str, datatype, shape: &[u64], len| TensorHead {
         name: name.to_owned(),
         datatype,

@@ -9,16 +9,19 @@
 
 mod check;
 mod error;
+mod event;
 mod process;
 mod runner;
+mod to_the_end;
 mod worker;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::WorkerError;
+pub use event::{FunctionEvent, FunctionEventKind};
 pub use process::LogSink;
-pub use runner::{FunctionEvent, FunctionEventKind, FunctionRunner};
+pub use runner::FunctionRunner;
 pub use worker::{InferOutput, Worker};
 
 /// How to run a function's worker.

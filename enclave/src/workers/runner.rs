@@ -15,7 +15,9 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::process::{LogSink, ending};
+use super::event::{Events, FunctionEvent, FunctionEventKind};
+use super::process::ending;
+use super::to_the_end::ToTheEnd;
 use super::worker::{InferOutput, Worker};
 use super::{WorkerConfig, WorkerError};
 use crate::tensor::{ModelSpec, Tensor};
@@ -28,46 +30,6 @@ pub struct FunctionRunner {
     closed: watch::Sender<bool>,
 }
 
-/// Something that happened to a function; holds no caller's data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionEvent {
-    /// Name of the function.
-    pub function: Arc<str>,
-    /// What happened.
-    pub kind: FunctionEventKind,
-    /// The same in words.
-    pub message: String,
-}
-
-/// What happens to functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FunctionEventKind {
-    /// A worker has loaded the model.
-    Started,
-    /// The worker wrote this line before it served.
-    Log,
-    /// The worker died or was stopped; another takes its place.
-    WorkerLost,
-    /// The model could not be loaded again; the next attempt comes later.
-    RestartFailed,
-    /// The function was removed.
-    Stopped,
-}
-
-impl FunctionEventKind {
-    /// Stable name, for logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            FunctionEventKind::Started => "started",
-            FunctionEventKind::Log => "log",
-            FunctionEventKind::WorkerLost => "worker-lost",
-            FunctionEventKind::RestartFailed => "restart-failed",
-            FunctionEventKind::Stopped => "stopped",
-        }
-    }
-}
-
 impl FunctionRunner {
     /// Starts a worker and loads the model. Events that find `events` full are dropped.
     pub async fn start(
@@ -76,10 +38,7 @@ impl FunctionRunner {
         model: Bytes,
         events: mpsc::Sender<FunctionEvent>,
     ) -> Result<FunctionRunner, WorkerError> {
-        let events = Events {
-            function: function.into(),
-            sender: events,
-        };
+        let events = Events::new(function, events);
         let worker = Worker::start_logged(&config, model.clone(), events.log_sink()).await?;
         let (closed, watch) = watch::channel(false);
         let shared = Arc::new(Shared {
@@ -88,7 +47,7 @@ impl FunctionRunner {
             isolation: *worker.isolation(),
             up: AtomicBool::new(true),
             closed: watch,
-            slot: Mutex::new(Slot::Empty),
+            slot: Arc::new(Mutex::new(Slot::Empty)),
             config,
             model,
             events,
@@ -122,8 +81,8 @@ impl FunctionRunner {
         }
     }
 
-    /// Computes `outputs`, or all of them, when it is this call's turn. The computation runs to its end even where
-    /// the caller goes away meanwhile: a worker is not killed for a closed connection.
+    /// Computes `outputs`, or all of them, when it is this call's turn. A computation that has begun runs to its end
+    /// even where the caller goes away meanwhile: a worker is not killed for a closed connection.
     pub async fn infer(
         &self,
         inputs: Vec<Tensor>,
@@ -136,17 +95,16 @@ impl FunctionRunner {
             .try_acquire_owned()
             .map_err(|_| WorkerError::Overloaded)?;
         let shared = self.shared.clone();
-        let call = tokio::spawn(async move {
+        let turn = shared.slot.clone().lock_owned();
+        let mut slot = timeout(shared.config.infer_timeout, turn)
+            .await
+            .map_err(|_| WorkerError::Overloaded)?;
+        let call = async move {
             let _permit = permit;
-            shared
-                .unless_closed(shared.call(&inputs, outputs.as_deref()))
-                .await?
-        });
-        call.await.unwrap_or_else(|error| {
-            Err(WorkerError::WorkerUnavailable {
-                reason: format!("the call's task ended: {error}"),
-            })
-        })
+            let call = shared.call(&mut slot, &inputs, outputs.as_deref());
+            shared.unless_closed(call).await?
+        };
+        ToTheEnd::new(call).await
     }
 }
 
@@ -165,7 +123,7 @@ struct Shared {
     model: Bytes,
     spec: Arc<ModelSpec>,
     isolation: Isolation,
-    slot: Mutex<Slot>,
+    slot: Arc<Mutex<Slot>>,
     /// One for each call that waits, and one for the call that runs.
     permits: Arc<Semaphore>,
     up: AtomicBool,
@@ -187,20 +145,18 @@ enum Slot {
 }
 
 impl Shared {
-    /// A call, from its place in the queue to its answer.
+    /// A call whose turn it is, to its answer.
     async fn call(
         self: &Arc<Self>,
+        slot: &mut Slot,
         inputs: &[Tensor],
         outputs: Option<&[String]>,
     ) -> Result<InferOutput, WorkerError> {
-        let mut slot = timeout(self.config.infer_timeout, self.slot.lock())
-            .await
-            .map_err(|_| WorkerError::Overloaded)?;
-        let first = self.attempt(&mut slot, inputs, outputs).await;
+        let first = self.attempt(slot, inputs, outputs).await;
         let Err(WorkerError::WorkerCrashed { .. }) = first else {
             return first;
         };
-        self.attempt(&mut slot, inputs, outputs).await
+        self.attempt(slot, inputs, outputs).await
     }
 
     async fn attempt(
@@ -350,28 +306,6 @@ fn backoff(failures: u32) -> Duration {
     FIRST
         .saturating_mul(2u32.saturating_pow(failures))
         .min(LONGEST)
-}
-
-#[derive(Debug, Clone)]
-struct Events {
-    function: Arc<str>,
-    sender: mpsc::Sender<FunctionEvent>,
-}
-
-impl Events {
-    fn emit(&self, kind: FunctionEventKind, message: String) {
-        // A reader that is too slow loses events; it must never hold up calls.
-        let _ = self.sender.try_send(FunctionEvent {
-            function: self.function.clone(),
-            kind,
-            message,
-        });
-    }
-
-    fn log_sink(&self) -> LogSink {
-        let events = self.clone();
-        Arc::new(move |line| events.emit(FunctionEventKind::Log, line.to_owned()))
-    }
 }
 
 #[cfg(test)]
