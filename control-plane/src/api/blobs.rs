@@ -1,0 +1,104 @@
+//! `/v1/blobs/{digest}`
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
+use nacre_protocol::digest::Digest;
+
+use super::Shared;
+use super::answer::Refusal;
+use super::auth::{Caller, KeyHolder};
+use super::extract::InPath;
+use crate::error::UploadError;
+use crate::platform::Put;
+
+/// Stores a blob under its digest. The bytes are hashed as they arrive; a blob is stored whole or not at all.
+#[utoipa::path(
+    put,
+    path = "/v1/blobs/{digest}",
+    operation_id = "putBlob",
+    tag = "blobs",
+    params(("digest" = String, Path, description = "`sha256:` and 64 lowercase hex digits")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It was there before; the body was not looked at"),
+        (status = 201, description = "It is stored now"),
+        (status = 400, description = "`path-invalid`, `upload-incomplete`"),
+        (status = 408, description = "`upload-stalled`: no byte came for 30 s"),
+        (status = 413, description = "`blob-too-large`"),
+        (status = 422, description = "`digest-mismatch`: the bytes have another digest"),
+    ),
+    security(("api_key" = [])),
+)]
+pub(super) async fn put(
+    State(platform): State<Shared>,
+    _: KeyHolder,
+    InPath(digest): InPath<Digest>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let declared = request.headers().get(CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = request.into_body().into_data_stream();
+    let body = body.map(|bytes| bytes.map_err(|_| UploadError::Incomplete));
+    Ok(match platform.put_blob(digest, declared, body).await? {
+        Put::Stored => StatusCode::CREATED,
+        Put::Known => StatusCode::OK,
+    })
+}
+
+/// The blob's bytes. A node gets only blobs of functions that are leased to it.
+#[utoipa::path(
+    get,
+    path = "/v1/blobs/{digest}",
+    operation_id = "getBlob",
+    tag = "blobs",
+    params(("digest" = String, Path, description = "`sha256:` and 64 lowercase hex digits")),
+    responses(
+        (status = 200, description = "The blob", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 400, description = "`path-invalid`"),
+        (status = 404, description = "`blob-not-found`"),
+    ),
+    security(("api_key" = []), ("node_token" = [])),
+)]
+pub(super) async fn get(
+    State(platform): State<Shared>,
+    Caller(principal): Caller,
+    InPath(digest): InPath<Digest>,
+) -> Result<Response, Refusal> {
+    let blob = platform.blob(&digest, &principal).await?;
+    Ok(head_of(blob.size, Body::from_stream(blob.bytes)))
+}
+
+/// Whether the blob is stored, and its length.
+#[utoipa::path(
+    head,
+    path = "/v1/blobs/{digest}",
+    operation_id = "headBlob",
+    tag = "blobs",
+    params(("digest" = String, Path, description = "`sha256:` and 64 lowercase hex digits")),
+    responses(
+        (status = 200, description = "It is stored; `Content-Length` is its length"),
+        (status = 400, description = "`path-invalid`"),
+        (status = 404, description = "`blob-not-found`"),
+    ),
+    security(("api_key" = []), ("node_token" = [])),
+)]
+pub(super) async fn head(
+    State(platform): State<Shared>,
+    Caller(principal): Caller,
+    InPath(digest): InPath<Digest>,
+) -> Result<Response, Refusal> {
+    let size = platform.blob_size(&digest, &principal).await?;
+    Ok(head_of(size, Body::empty()))
+}
+
+fn head_of(size: u64, body: Body) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, size.to_string()),
+    ];
+    (headers, body).into_response()
+}

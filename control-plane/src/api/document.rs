@@ -1,0 +1,126 @@
+//! The OpenAPI document: collected from the handlers, then finished with what all of them share.
+
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{MethodRouter, get};
+use nacre_protocol::problem::{PROBLEM_JSON, Problem};
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response};
+
+use super::Shared;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Nacre control plane",
+        description = "Functions, deployments and nodes. Errors are RFC 9457 problem details with a stable `code`."
+    ),
+    paths(itself),
+    components(schemas(Problem)),
+    tags(
+        (name = "functions", description = "Functions, their versions and logs"),
+        (name = "deployments", description = "Orders to run a version"),
+        (name = "blobs", description = "Content-addressed files"),
+        (name = "nodes", description = "Machines that run functions"),
+        (name = "probes", description = "For whoever watches the process"),
+    ),
+)]
+struct Base;
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "openapi",
+    tag = "probes",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+    security(()),
+)]
+#[expect(
+    dead_code,
+    reason = "describes the route that serves the finished document"
+)]
+fn itself() {}
+
+/// What the handlers' descriptions are added to.
+pub(super) fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// Adds what every operation shares: token schemes, the form of errors, and the errors that any request may meet.
+pub(super) fn finish(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    let scheme = |description: &str| {
+        let mut http = Http::new(HttpAuthScheme::Bearer);
+        http.description = Some(description.to_owned());
+        SecurityScheme::Http(http)
+    };
+    components.add_security_scheme("api_key", scheme("An API key: `nacre_<id>_<secret>`."));
+    components.add_security_scheme(
+        "node_token",
+        scheme("A node's token, from `POST /v1/nodes`; it opens the node's own paths."),
+    );
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            finish_operation(operation);
+        }
+    }
+    document
+}
+
+/// The route of the finished document.
+pub(super) fn route(document: &OpenApi) -> MethodRouter<Shared> {
+    let json = document.to_json().unwrap_or_default();
+    get(move || async move { ([(CONTENT_TYPE, "application/json")], json) })
+}
+
+fn finish_operation(operation: &mut Operation) {
+    let requires = |name: &str| {
+        let schemes = operation.security.iter().flatten();
+        schemes
+            .filter_map(|scheme| serde_json::to_value(scheme).ok())
+            .any(|s| s.get(name).is_some())
+    };
+    let guarded = requires("api_key") || requires("node_token");
+    let responses = &mut operation.responses.responses;
+    if guarded {
+        for (status, text) in [("401", "`unauthenticated`"), ("403", "`forbidden`")] {
+            let response = || RefOr::T(Response::new(text));
+            responses.entry(status.to_owned()).or_insert_with(response);
+        }
+    }
+    let other = || {
+        RefOr::T(Response::new(
+            "Any other problem, such as `internal` or `timeout`",
+        ))
+    };
+    responses.entry("default".to_owned()).or_insert_with(other);
+    for (status, response) in responses {
+        if let RefOr::T(response) = response
+            && !status.starts_with('2')
+        {
+            response
+                .content
+                .insert(PROBLEM_JSON.to_owned(), RefOr::T(problem()));
+        }
+    }
+}
+
+fn problem() -> Content {
+    ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .build()
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.head,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,117 @@
+//! `/v1/functions`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use nacre_protocol::api::{CreateVersion, Function, Page, Version};
+use nacre_protocol::ids::FunctionName;
+
+use super::Shared;
+use super::answer::{Refusal, ok};
+use super::auth::KeyHolder;
+use super::extract::{InBody, InPath, InQuery, PageQuery};
+use crate::error::Error;
+use crate::platform::Answer;
+
+/// Makes a version of a function out of blobs that were put before: the OCI manifest and its layers. The function is the
+/// one that `nacre.toml` names; it is made if it is new. The same digest again is the same version.
+#[utoipa::path(
+    post,
+    path = "/v1/functions",
+    operation_id = "createVersion",
+    tag = "functions",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the answer is kept for 24 h")),
+    request_body = CreateVersion,
+    responses(
+        (status = 201, description = "The version", body = Version),
+        (status = 400, description = "`json-syntax`, `body-incomplete`, `idempotency-key-invalid`"),
+        (status = 409, description = "`idempotency-key-reused`"),
+        (status = 413, description = "`body-too-long`"),
+        (status = 415, description = "`content-type`"),
+        (status = 422, description = "`json-invalid`, `blob-missing`, `layer-size`, `bundle-invalid`, `manifest-invalid`, `model-missing`"),
+    ),
+    security(("api_key" = [])),
+)]
+pub(super) async fn create(
+    State(platform): State<Shared>,
+    KeyHolder(principal): KeyHolder,
+    body: InBody<CreateVersion>,
+) -> Result<Answer, Refusal> {
+    let once = body.once(&principal)?;
+    let work = async move { platform.create_version(body.value, once.as_ref()).await };
+    Ok(to_its_end(work).await?)
+}
+
+/// Lists functions by name.
+#[utoipa::path(
+    get,
+    path = "/v1/functions",
+    operation_id = "listFunctions",
+    tag = "functions",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "A page of functions", body = Page<Function>),
+        (status = 400, description = "`query-invalid`"),
+    ),
+    security(("api_key" = [])),
+)]
+pub(super) async fn list(
+    State(platform): State<Shared>,
+    _: KeyHolder,
+    InQuery(page): InQuery<PageQuery>,
+) -> Result<Response, Refusal> {
+    Ok(ok(&platform.functions(&page.after, page.limit()?).await?))
+}
+
+/// One function with its versions and its live deployment.
+#[utoipa::path(
+    get,
+    path = "/v1/functions/{name}",
+    operation_id = "getFunction",
+    tag = "functions",
+    params(("name" = String, Path, description = "The function's name")),
+    responses(
+        (status = 200, description = "The function", body = Function),
+        (status = 400, description = "`path-invalid`"),
+        (status = 404, description = "`function-not-found`"),
+    ),
+    security(("api_key" = [])),
+)]
+pub(super) async fn get(
+    State(platform): State<Shared>,
+    _: KeyHolder,
+    InPath(name): InPath<FunctionName>,
+) -> Result<Response, Refusal> {
+    Ok(ok(&platform.function(name).await?))
+}
+
+/// Deletes a function: its deployment ends, its versions and log go, its blobs are collected.
+#[utoipa::path(
+    delete,
+    path = "/v1/functions/{name}",
+    operation_id = "deleteFunction",
+    tag = "functions",
+    params(("name" = String, Path, description = "The function's name")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 400, description = "`path-invalid`"),
+        (status = 404, description = "`function-not-found`"),
+    ),
+    security(("api_key" = [])),
+)]
+pub(super) async fn delete(
+    State(platform): State<Shared>,
+    _: KeyHolder,
+    InPath(name): InPath<FunctionName>,
+) -> Result<StatusCode, Refusal> {
+    to_its_end(async move { platform.delete_function(&name).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Does the work even if the caller goes away meanwhile, so that whoever waits for its effect is woken.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or(Err(Error::Internal("the work of a request broke off")))
+}

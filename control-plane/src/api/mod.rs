@@ -1,0 +1,73 @@
+//! HTTP: paths, tokens, bodies and errors. What requests do is in [`crate::platform`].
+
+mod answer;
+mod auth;
+mod blobs;
+mod deployments;
+mod document;
+mod extract;
+mod functions;
+mod gate;
+mod health;
+mod logs;
+mod nodes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::{Error, MAX_JSON};
+use crate::platform::Platform;
+use answer::refuse;
+use gate::Gate;
+
+/// Requests, other than uploads and long polls, that are worked on at a time.
+const MAX_REQUESTS: usize = 256;
+/// Blobs that travel at a time.
+const MAX_TRANSFERS: usize = 64;
+
+/// What handlers share.
+pub(crate) type Shared = Arc<Platform>;
+
+/// The whole API, and its OpenAPI document.
+pub(crate) fn router(platform: Shared) -> Router {
+    let (router, document) = described().split_for_parts();
+    let document = document::finish(document);
+    router
+        .route("/openapi.json", document::route(&document))
+        .method_not_allowed_fallback(|| async { refuse(&Error::NoSuchMethod) })
+        .fallback(|| async { refuse(&Error::NoSuchPath) })
+        .with_state(platform)
+}
+
+/// Every route with its description: one list for both, so that neither lacks what the other has.
+fn described() -> OpenApiRouter<Shared> {
+    // Transfers bound themselves: every chunk must come in time. Long polls hold no place while they wait.
+    let transfers = OpenApiRouter::new()
+        .routes(routes!(blobs::put, blobs::get, blobs::head))
+        .layer(from_fn_with_state(Gate::places(MAX_TRANSFERS), gate::pass))
+        .layer(DefaultBodyLimit::disable());
+    let polls = OpenApiRouter::new()
+        .routes(routes!(deployments::get))
+        .routes(routes!(logs::get))
+        .routes(routes!(nodes::desired));
+    let requests = OpenApiRouter::new()
+        .routes(routes!(functions::create, functions::list))
+        .routes(routes!(functions::get, functions::delete))
+        .routes(routes!(deployments::create))
+        .routes(routes!(nodes::challenge))
+        .routes(routes!(nodes::register, nodes::list))
+        .routes(routes!(nodes::observed))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .layer(from_fn_with_state(Gate::timed(MAX_REQUESTS), gate::pass))
+        .layer(DefaultBodyLimit::max(MAX_JSON));
+    OpenApiRouter::with_openapi(document::base())
+        .merge(transfers)
+        .merge(polls)
+        .merge(requests)
+}

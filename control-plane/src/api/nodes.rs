@@ -1,0 +1,153 @@
+//! `/v1/nodes`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use nacre_protocol::api::{
+    Challenge, DesiredState, Node, ObservedState, Page, RegisterNode, Registered,
+};
+use nacre_protocol::ids::NodeId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Shared;
+use super::answer::{Refusal, json, ok};
+use super::auth::{KeyHolder, NodeCaller};
+use super::extract::{InBody, InPath, InQuery, PageQuery};
+use super::functions::to_its_end;
+
+/// Lists nodes by id.
+#[utoipa::path(
+    get,
+    path = "/v1/nodes",
+    operation_id = "listNodes",
+    tag = "nodes",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "A page of nodes", body = Page<Node>),
+        (status = 400, description = "`query-invalid`"),
+    ),
+    security(("api_key" = [])),
+)]
+pub(super) async fn list(
+    State(platform): State<Shared>,
+    _: KeyHolder,
+    InQuery(page): InQuery<PageQuery>,
+) -> Result<Response, Refusal> {
+    Ok(ok(&platform.nodes(&page.after, page.limit()?).await?))
+}
+
+/// Draws a nonce for one registration; no token is needed. A nonce makes nothing that lasts, and is never given out
+/// twice, so there is no idempotency key here.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/challenges",
+    operation_id = "createChallenge",
+    tag = "nodes",
+    responses(
+        (status = 201, description = "The nonce: taken once, within a minute", body = Challenge),
+        (status = 503, description = "`too-many-challenges`"),
+    ),
+    security(()),
+)]
+pub(super) async fn challenge(State(platform): State<Shared>) -> Result<Response, Refusal> {
+    Ok(json(StatusCode::CREATED, &platform.challenge()?))
+}
+
+/// Registers a node, or its enclave's new boot. Instead of a token: the operator's signature, and evidence made for this
+/// nonce, operator and node. The nonce stands for the idempotency key: it is taken once, and the answer, which holds a
+/// secret, is not kept. After a lost answer, register again with a new nonce; that voids the token that was lost.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes",
+    operation_id = "registerNode",
+    tag = "nodes",
+    request_body = RegisterNode,
+    responses(
+        (status = 201, description = "The node is online; its former token has ended", body = Registered),
+        (status = 400, description = "`json-syntax`, `body-incomplete`"),
+        (status = 403, description = "`nonce-invalid`, `signature-invalid`, `evidence-refused`, `evidence-not-bound`, `operator-mismatch`"),
+        (status = 409, description = "`boot-id-taken`"),
+        (status = 413, description = "`body-too-long`"),
+        (status = 415, description = "`content-type`"),
+        (status = 422, description = "`json-invalid`, `endpoint-invalid`, `offer-out-of-range`"),
+    ),
+    security(()),
+)]
+pub(super) async fn register(
+    State(platform): State<Shared>,
+    body: InBody<RegisterNode>,
+) -> Result<Response, Refusal> {
+    let work = async move { platform.register(body.value).await };
+    Ok(json(StatusCode::CREATED, &to_its_end(work).await?))
+}
+
+/// Which desired state the node knows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DesiredQuery {
+    /// The revision that the node has: the answer comes when it is another one. Absent: answer at once.
+    after: Option<u64>,
+    /// Longest wait in milliseconds; above 60,000 is 60,000. Absent: answer at once.
+    #[serde(default)]
+    #[param(minimum = 0, default = 0)]
+    wait_ms: u64,
+}
+
+/// What the node shall run. With `after` and `wait_ms`, answered when the revision is no longer `after`, or the time is
+/// up. A registration makes a new revision.
+#[utoipa::path(
+    get,
+    path = "/v1/nodes/{id}/desired",
+    operation_id = "getDesiredState",
+    tag = "nodes",
+    params(("id" = String, Path, description = "The node's id"), DesiredQuery),
+    responses(
+        (status = 200, description = "The desired state", body = DesiredState),
+        (status = 400, description = "`path-invalid`, `query-invalid`"),
+    ),
+    security(("node_token" = [])),
+)]
+pub(super) async fn desired(
+    State(platform): State<Shared>,
+    caller: NodeCaller,
+    InPath(id): InPath<NodeId>,
+    InQuery(query): InQuery<DesiredQuery>,
+) -> Result<Response, Refusal> {
+    let id = caller.is(id)?;
+    let desired = platform
+        .desired(id, &caller.token, query.after, query.wait_ms)
+        .await?;
+    Ok(ok(&desired))
+}
+
+/// Takes a node's report: what it runs, and events of the functions that it runs or ran. A lease that is not listed
+/// counts as loading. Silence takes the node offline.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/{id}/observed",
+    operation_id = "reportObservedState",
+    tag = "nodes",
+    params(("id" = String, Path, description = "The node's id")),
+    request_body = ObservedState,
+    responses(
+        (status = 204, description = "Taken"),
+        (status = 400, description = "`path-invalid`, `json-syntax`, `body-incomplete`"),
+        (status = 409, description = "`boot-changed`: register the new boot"),
+        (status = 413, description = "`body-too-long`"),
+        (status = 415, description = "`content-type`"),
+        (status = 422, description = "`json-invalid`, `report-too-long`, `event-invalid`"),
+    ),
+    security(("node_token" = [])),
+)]
+pub(super) async fn observed(
+    State(platform): State<Shared>,
+    caller: NodeCaller,
+    InPath(id): InPath<NodeId>,
+    body: InBody<ObservedState>,
+) -> Result<StatusCode, Refusal> {
+    let id = caller.is(id)?;
+    to_its_end(async move { platform.observe(id, body.value).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,182 @@
+//! `nacre control-plane …`: arguments and main loop.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nacre_attestation_verifier::{Policy, RootKind, Roots};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::config::{self, Config};
+use crate::{ControlPlane, keys};
+
+/// Serve the platform's API: functions, deployments and nodes.
+#[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ControlPlaneArgs {
+    #[command(subcommand)]
+    keys: Option<KeyCommand>,
+    /// Address to listen on. Anything but loopback needs --behind-tls-proxy.
+    #[arg(long, value_name = "ADDR", default_value_t = config::DEFAULT_LISTEN)]
+    listen: SocketAddr,
+    /// Folder for the database and the blobs; made if absent.
+    #[arg(long, value_name = "DIR", required = true)]
+    data: Option<PathBuf>,
+    /// Root of nodes' evidence: `aws`, or the PEM or DER file of a development root.
+    #[arg(long, value_name = "aws|FILE", default_value = "aws")]
+    root: String,
+    /// Policy (JSON) that names the measurements of nodes' enclaves.
+    #[arg(long, value_name = "FILE", required = true)]
+    node_policy: Option<PathBuf>,
+    /// How often nodes report, milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    report_every_ms: u64,
+    /// After which silence a node is offline and its leases move, milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 5000)]
+    offline_after_ms: u64,
+    /// Largest blob that is stored, bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = config::DEFAULT_MAX_BLOB)]
+    max_blob_bytes: u64,
+    /// A proxy in front terminates TLS: allow an address other than loopback.
+    #[arg(long)]
+    behind_tls_proxy: bool,
+    /// Stop when standard input ends, so that the server ends with the program that started it.
+    #[arg(long)]
+    exit_on_stdin_eof: bool,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum KeyCommand {
+    /// Make an API key and print it, once.
+    CreateKey {
+        /// The control plane's data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// What the key is for.
+        #[arg(long)]
+        name: String,
+    },
+    /// List API keys: id, created, revoked (Unix milliseconds), name.
+    ListKeys {
+        /// The control plane's data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
+    /// Refuse an API key from now on.
+    RevokeKey {
+        /// The control plane's data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The 16 hex digits after `nacre_`.
+        #[arg(long)]
+        id: String,
+    },
+}
+
+/// Does what the arguments say; a server runs until it is told to stop.
+pub async fn run(args: ControlPlaneArgs) -> anyhow::Result<()> {
+    match &args.keys {
+        Some(command) => run_keys(command).await,
+        None => serve(&args).await,
+    }
+}
+
+async fn serve(args: &ControlPlaneArgs) -> anyhow::Result<()> {
+    // Listened for before anything starts, so that no signal falls between.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let config = configure(args)?;
+    if config.roots.kind() == RootKind::Development {
+        tracing::warn!("DEVELOPMENT ROOT: nodes prove nothing to anybody else");
+    }
+    let control_plane = ControlPlane::bind(config).await?;
+    println!("listening on {}", control_plane.url());
+    let parent_gone = args.exit_on_stdin_eof.then(stdin_eof);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = ended(parent_gone) => {}
+    }
+    control_plane.shutdown().await;
+    Ok(())
+}
+
+fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
+    let data = args.data.clone().context("--data is missing")?;
+    let policy = args
+        .node_policy
+        .as_deref()
+        .context("--node-policy is missing")?;
+    let json = read(policy)?;
+    let policy = Policy::from_json(&json).with_context(|| format!("in {}", policy.display()))?;
+    let roots = match args.root.as_str() {
+        "aws" => Roots::aws(),
+        file => {
+            Roots::from_pem_or_der(&read(Path::new(file))?).with_context(|| format!("in {file}"))?
+        }
+    };
+    Ok(Config {
+        listen: args.listen,
+        report_every: Duration::from_millis(args.report_every_ms),
+        offline_after: Duration::from_millis(args.offline_after_ms),
+        max_blob_bytes: args.max_blob_bytes,
+        behind_tls_proxy: args.behind_tls_proxy,
+        ..Config::new(data, roots, policy)
+    })
+}
+
+/// Roots and policies are small files.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    const LIMIT: u64 = 1 << 20;
+    let file =
+        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    anyhow::ensure!(
+        bytes.len() as u64 <= LIMIT,
+        "{} is longer than 1 MiB",
+        path.display()
+    );
+    Ok(bytes)
+}
+
+async fn run_keys(command: &KeyCommand) -> anyhow::Result<()> {
+    match command {
+        KeyCommand::CreateKey { data, name } => println!("{}", keys::create(data, name).await?.key),
+        KeyCommand::ListKeys { data } => {
+            for key in keys::list(data).await? {
+                let revoked = key
+                    .revoked_ms
+                    .map_or_else(|| "-".to_owned(), |at| at.to_string());
+                println!("{}\t{}\t{revoked}\t{}", key.id, key.created_ms, key.name);
+            }
+        }
+        KeyCommand::RevokeKey { data, id } => keys::revoke(data, id).await?,
+    }
+    Ok(())
+}
+
+/// Ends when standard input does. A thread of its own reads it: a runtime's blocking thread would keep the runtime from
+/// ending.
+fn stdin_eof() -> oneshot::Receiver<()> {
+    let (send, receive) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut sink = std::io::sink();
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut sink);
+        drop(send);
+    });
+    receive
+}
+
+async fn ended(receiver: Option<oneshot::Receiver<()>>) {
+    match receiver {
+        // Either way the sender has gone.
+        Some(receiver) => drop(receiver.await),
+        None => core::future::pending().await,
+    }
+}

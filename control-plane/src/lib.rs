@@ -1,0 +1,29 @@
+//! The control plane: the platform's REST API, its database, and the auction that places functions on nodes (DESIGN §6).
+//!
+//! Decisions are pure: [`placement`] matches orders with asks, `standing` says where a deployment stands. Around them,
+//! [`store`] holds all SQL, `objects` the blobs, [`platform`] does one request's effect in one transaction, `api` speaks
+//! HTTP, and [`ControlPlane`] owns the listener. Everything that counts is in the database before it is answered, so that
+//! the process can be killed at any moment; in memory are only long polls, and nonces that a node asks for again.
+//!
+//! It sees no payload and holds no key of an enclave: what nodes run is bound by digests that clients check themselves.
+
+mod api;
+mod challenges;
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod endpoint;
+pub mod error;
+pub mod keys;
+mod objects;
+pub mod placement;
+mod platform;
+mod server;
+mod standing;
+mod store;
+mod token;
+mod wakers;
+
+pub use config::Config;
+pub use server::{ControlPlane, StartError};
+pub use store::StoreError;

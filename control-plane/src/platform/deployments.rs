@@ -1,0 +1,74 @@
+//! Deployments.
+
+use nacre_protocol::api::{CreateDeployment, Deployment};
+use nacre_protocol::control::FunctionState;
+use nacre_protocol::ids::DeploymentId;
+
+use super::{Answer, Idempotency, Platform, random_id};
+use crate::error::Error;
+use crate::store::{commit, deployments, functions};
+use crate::wakers::Topic;
+
+/// Most replicas of a deployment.
+pub(super) const MAX_REPLICAS: u32 = 100;
+
+impl Platform {
+    /// Makes the function's live deployment in place of the one before, and places it.
+    pub(crate) async fn deploy(
+        &self,
+        order: &CreateDeployment,
+        once: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        if !(1..=MAX_REPLICAS).contains(&order.replicas) {
+            return Err(Error::Replicas(order.replicas));
+        }
+        if order
+            .max_price
+            .is_some_and(|price| i64::try_from(price).is_err())
+        {
+            return Err(Error::MaxPrice);
+        }
+        let now = self.clock.now_ms();
+        let mut tx = self.store.write().await?;
+        if let Some(answer) = Idempotency::repeated(once, &mut tx, now).await? {
+            return Ok(answer);
+        }
+        if !functions::exists(&mut tx, &order.function).await? {
+            return Err(Error::FunctionNotFound(order.function.clone()));
+        }
+        let version = functions::version(&mut tx, &order.digest).await?;
+        if version.is_none_or(|version| version.function != order.function) {
+            return Err(Error::VersionNotFound(order.function.clone(), order.digest));
+        }
+        let id = DeploymentId::from_random(random_id()?);
+        let replaced = deployments::insert(&mut tx, &id, order, now).await?;
+        let applied = self.replan(&mut tx, now).await?;
+        let deployment = deployments::get(&mut tx, &id).await?;
+        let deployment = deployment.ok_or(Error::Internal("a deployment vanished"))?;
+        let answer = Answer::created(&deployment)?;
+        Idempotency::keep(once, &mut tx, &answer, now).await?;
+        commit(tx).await?;
+        self.wake(applied);
+        self.wake_deployments(replaced);
+        Ok(answer)
+    }
+
+    /// Where a deployment stands; waits up to `wait_ms` while that is `after`.
+    pub(crate) async fn deployment(
+        &self,
+        id: DeploymentId,
+        after: FunctionState,
+        wait_ms: u64,
+    ) -> Result<Deployment, Error> {
+        let mut wait = self.wakers.wait(Topic::Deployment(id), wait_ms);
+        loop {
+            let mut tx = self.store.read().await?;
+            let deployment = deployments::get(&mut tx, &id).await?;
+            drop(tx);
+            let deployment = deployment.ok_or(Error::DeploymentNotFound(id))?;
+            if deployment.state != after || !wait.again().await {
+                return Ok(deployment);
+            }
+        }
+    }
+}

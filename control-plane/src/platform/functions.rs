@@ -1,0 +1,183 @@
+//! Functions and versions.
+
+use nacre_protocol::api::{CreateVersion, Function, Page};
+use nacre_protocol::bundle::{Bundle, MAX_BUNDLE_MANIFEST};
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::FunctionName;
+use nacre_protocol::manifest::{FunctionManifest, MANIFEST_FILE, MAX_MANIFEST, ManifestError};
+
+use super::{Answer, Idempotency, Platform};
+use crate::error::{Error, VersionError};
+use crate::store::functions::{self, NewVersion};
+use crate::store::{Connection, StoreError, Transaction, blobs, commit, deployments};
+use crate::wakers::Topic;
+
+/// Versions of a function that are kept beside those that deployments name.
+pub(super) const MAX_VERSIONS: u32 = 100;
+
+impl Platform {
+    /// Makes a version out of stored blobs. The same digest again is the same version.
+    pub(crate) async fn create_version(
+        &self,
+        request: CreateVersion,
+        once: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        let now = self.clock.now_ms();
+        let described = self.describe(&request.digest).await;
+        let mut tx = self.store.write().await?;
+        // A repetition is answered as the first time, even if the blobs have gone since.
+        if let Some(answer) = Idempotency::repeated(once, &mut tx, now).await? {
+            return Ok(answer);
+        }
+        let (bundle, manifest) = described?;
+        check_layers(&mut tx, &request.digest, &bundle).await?;
+        let version = match functions::version(&mut tx, &request.digest).await? {
+            Some(version) => version,
+            None => {
+                let new = new_version(request.digest, &bundle, &manifest);
+                let version = functions::insert_version(&mut tx, &new, now).await?;
+                functions::prune_versions(&mut tx, &new.function, MAX_VERSIONS).await?;
+                version
+            }
+        };
+        let answer = Answer::created(&version)?;
+        Idempotency::keep(once, &mut tx, &answer, now).await?;
+        commit(tx).await?;
+        Ok(answer)
+    }
+
+    /// Reads the manifest and `nacre.toml`.
+    async fn describe(&self, digest: &Digest) -> Result<(Bundle, FunctionManifest), Error> {
+        let bytes = self
+            .small_blob(digest, "the manifest", MAX_BUNDLE_MANIFEST)
+            .await?;
+        let bundle = Bundle::from_oci_manifest(&bytes).map_err(VersionError::from)?;
+        let toml = bundle
+            .file(MANIFEST_FILE)
+            .ok_or(Error::Internal("a bundle has a nacre.toml"))?;
+        if toml.size > MAX_MANIFEST as u64 {
+            return Err(VersionError::from(ManifestError::NotText).into());
+        }
+        let bytes = self
+            .small_blob(&toml.digest, MANIFEST_FILE, MAX_MANIFEST)
+            .await?;
+        let manifest = FunctionManifest::from_toml(&bytes).map_err(VersionError::from)?;
+        if bundle.file(&manifest.model.file).is_none() {
+            return Err(VersionError::ModelMissing(manifest.model.file).into());
+        }
+        Ok((bundle, manifest))
+    }
+
+    async fn small_blob(
+        &self,
+        digest: &Digest,
+        what: &str,
+        limit: usize,
+    ) -> Result<bytes::Bytes, Error> {
+        let mut tx = self.store.read().await?;
+        match blobs::size(&mut tx, digest).await? {
+            None => Err(VersionError::Missing(format!("{what} ({digest})")).into()),
+            Some(size) if size > limit as u64 => {
+                let error = nacre_protocol::bundle::BundleError::TooLarge;
+                Err(VersionError::Bundle(error).into())
+            }
+            Some(_) => Ok(self.objects.read_all(digest).await?),
+        }
+    }
+
+    /// A page of functions, by name.
+    pub(crate) async fn functions(&self, after: &str, limit: u32) -> Result<Page<Function>, Error> {
+        let mut tx = self.store.read().await?;
+        let mut names = functions::names(&mut tx, after, limit + 1).await?;
+        let more = names.len() > limit as usize;
+        names.truncate(limit as usize);
+        let next = names.last().filter(|_| more).map(ToString::to_string);
+        let mut items = Vec::with_capacity(names.len());
+        for name in names {
+            items.push(assemble(&mut tx, name).await?);
+        }
+        Ok(Page { items, next })
+    }
+
+    /// One function.
+    pub(crate) async fn function(&self, name: FunctionName) -> Result<Function, Error> {
+        let mut tx = self.store.read().await?;
+        if !functions::exists(&mut tx, &name).await? {
+            return Err(Error::FunctionNotFound(name));
+        }
+        Ok(assemble(&mut tx, name).await?)
+    }
+
+    /// Ends the function's deployment and forgets its versions and log. Its blobs are collected later.
+    pub(crate) async fn delete_function(&self, name: &FunctionName) -> Result<(), Error> {
+        let now = self.clock.now_ms();
+        let mut tx = self.store.write().await?;
+        if !functions::exists(&mut tx, name).await? {
+            return Err(Error::FunctionNotFound(name.clone()));
+        }
+        let (gone, nodes) = deployments::of_function(&mut tx, name).await?;
+        functions::delete(&mut tx, name).await?;
+        for node in &nodes {
+            crate::store::nodes::bump_revision(&mut tx, node).await?;
+        }
+        let applied = self.replan(&mut tx, now).await?;
+        commit(tx).await?;
+        self.wake(applied);
+        self.wake_nodes(nodes);
+        self.wake_deployments(gone);
+        self.wakers.wake(&Topic::Logs(name.clone()));
+        Ok(())
+    }
+}
+
+fn new_version(digest: Digest, bundle: &Bundle, manifest: &FunctionManifest) -> NewVersion {
+    let layers = bundle.files().iter().map(|file| file.digest);
+    let mut blobs: Vec<Digest> = layers.chain([digest]).collect();
+    blobs.sort();
+    blobs.dedup();
+    NewVersion {
+        function: manifest.function.name.clone(),
+        digest,
+        memory_bytes: manifest.limits.memory.bytes(),
+        blobs,
+    }
+}
+
+/// Within the transaction, so that no blob is collected between the look and the version that needs it.
+async fn check_layers(
+    tx: &mut Transaction,
+    manifest: &Digest,
+    bundle: &Bundle,
+) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    if blobs::size(tx, manifest).await?.is_none() {
+        missing.push(format!("the manifest ({manifest})"));
+    }
+    for file in bundle.files() {
+        match blobs::size(tx, &file.digest).await? {
+            None => missing.push(format!("{} ({})", file.name, file.digest)),
+            Some(stored) if stored != file.size => {
+                let error = VersionError::Size {
+                    name: file.name.clone(),
+                    stored,
+                    claimed: file.size,
+                };
+                return Err(error.into());
+            }
+            Some(_) => {}
+        }
+    }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(VersionError::Missing(missing.join(", ")).into())
+    }
+}
+
+async fn assemble(on: &mut Connection, name: FunctionName) -> Result<Function, StoreError> {
+    Ok(Function {
+        versions: functions::versions(on, &name).await?,
+        deployment: deployments::live(on, &name).await?,
+        name,
+    })
+}

@@ -1,0 +1,164 @@
+//! What the API does, without HTTP: each public function is one request's effect, in one transaction.
+
+mod blobs;
+mod deployments;
+mod functions;
+mod logs;
+mod nodes;
+mod once;
+mod registration;
+mod sweep;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nacre_attestation_verifier::{Policy, Roots};
+use nacre_protocol::ids::{DeploymentId, LeaseId, NodeId};
+
+pub(crate) use blobs::Put;
+pub(crate) use once::{Answer, Idempotency};
+
+use crate::challenges::Challenges;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::Error;
+use crate::objects::Objects;
+use crate::placement;
+use crate::store::market::{self, Applied};
+use crate::store::{Store, Transaction, keys, nodes as node_rows};
+use crate::token::{KeyId, Presented};
+use crate::wakers::{Topic, Wakers};
+
+/// Most items of one page of a list.
+pub(crate) const MAX_PAGE: u32 = 1000;
+/// Items of a page unless the caller says otherwise.
+pub(crate) const DEFAULT_PAGE: u32 = 100;
+
+/// The state of one control plane, shared by all requests.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    store: Store,
+    objects: Objects,
+    wakers: Wakers,
+    challenges: Challenges,
+    roots: Roots,
+    node_policy: Policy,
+    report_every: Duration,
+    offline_after: Duration,
+    max_blob_bytes: u64,
+    blob_grace: Duration,
+    clock: Clock,
+    /// Silence before this moment is ours, not the nodes'.
+    started_ms: u64,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// The holder of an API key.
+    Key(KeyId),
+    /// A registered node.
+    Node(NodeId),
+}
+
+impl Platform {
+    /// Opens what the data folder holds.
+    pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
+        let store = Store::open(&config.data).await?;
+        let objects = Objects::open(&config.data)?;
+        let platform = Self {
+            store,
+            objects,
+            wakers: Wakers::new(),
+            challenges: Challenges::default(),
+            roots: config.roots.clone(),
+            node_policy: config.node_policy.clone(),
+            report_every: config.report_every,
+            offline_after: config.offline_after,
+            max_blob_bytes: config.max_blob_bytes,
+            blob_grace: config.blob_grace,
+            started_ms: config.clock.now_ms(),
+            clock: config.clock.clone(),
+        };
+        platform.remove_orphans().await?;
+        Ok(platform)
+    }
+
+    /// Who a bearer token stands for.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Principal, Error> {
+        let presented = Presented::parse(token).ok_or(Error::Unauthenticated)?;
+        let mut tx = self.store.read().await?;
+        let (principal, presented, stored) = match presented {
+            Presented::ApiKey(id, hash) => {
+                let stored = keys::hash(&mut tx, &id).await?;
+                (Principal::Key(id), hash, stored)
+            }
+            Presented::Node(id, hash) => {
+                let stored = node_rows::token(&mut tx, &id).await?;
+                (Principal::Node(id), hash, stored)
+            }
+        };
+        match stored {
+            Some(stored) if stored.matches(&presented) => Ok(principal),
+            _ => Err(Error::Unauthenticated),
+        }
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        let mut tx = self.store.read().await?;
+        node_rows::list(&mut tx, "", 1).await?;
+        Ok(())
+    }
+
+    /// Where long polls wait.
+    pub(crate) fn wakers(&self) -> &Wakers {
+        &self.wakers
+    }
+
+    /// Closes the database.
+    pub(crate) async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// Runs the auction within a transaction. What it changed is to be woken with [`Self::wake`] after the commit.
+    async fn replan(&self, tx: &mut Transaction, now_ms: u64) -> Result<Applied, Error> {
+        let market = market::load(tx).await?;
+        let plan = placement::plan(&market);
+        let ids = plan
+            .grants
+            .iter()
+            .map(|_| random_id().map(LeaseId::from_random));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        Ok(market::apply(tx, &market, &plan, &ids, now_ms).await?)
+    }
+
+    fn wake(&self, applied: Applied) {
+        self.wake_nodes(applied.nodes);
+        self.wake_deployments(applied.deployments);
+    }
+
+    fn wake_nodes(&self, nodes: impl IntoIterator<Item = NodeId>) {
+        for node in nodes {
+            self.wakers.wake(&Topic::Desired(node));
+        }
+    }
+
+    fn wake_deployments(&self, deployments: impl IntoIterator<Item = DeploymentId>) {
+        for deployment in deployments {
+            self.wakers.wake(&Topic::Deployment(deployment));
+        }
+    }
+}
+
+/// Both changes are to be woken.
+fn merge(mut applied: Applied, deployments: BTreeSet<DeploymentId>) -> Applied {
+    applied.deployments.extend(deployments);
+    applied
+}
+
+fn random_id() -> Result<[u8; 16], getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,109 @@
+//! Nodes register: the operator's signature, and evidence of an enclave made for this very registration (DESIGN §6).
+
+use ed25519_dalek::{Signature, VerifyingKey};
+use nacre_attestation_verifier::{UnixMillis, VerificationTime, verify};
+use nacre_protocol::api::{Challenge, RegisterNode, Registered};
+use nacre_protocol::evidence::{register_leaf, registration_message};
+use nacre_protocol::identity::IdentityStatement;
+use nacre_protocol::ids::BootId;
+
+use super::{Platform, merge};
+use crate::endpoint::is_endpoint;
+use crate::error::{Error, RegistrationError};
+use crate::store::{commit, deployments, market, nodes};
+use crate::token::mint_node_token;
+
+impl Platform {
+    /// A nonce for one registration.
+    pub(crate) fn challenge(&self) -> Result<Challenge, Error> {
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce)?;
+        let issued = self.challenges.issue(nonce, self.clock.now_ms());
+        issued.map_err(|_| Error::TooManyChallenges)?;
+        Ok(Challenge { nonce })
+    }
+
+    /// Registers a node or its enclave's new boot. The former token ends; after a new boot all leases are loading.
+    pub(crate) async fn register(&self, request: RegisterNode) -> Result<Registered, Error> {
+        check_form(&request)?;
+        let now = self.clock.now_ms();
+        // Taken whatever comes of it: a nonce is for one try.
+        if !self.challenges.take(&request.nonce, now) {
+            return Err(RegistrationError::Nonce.into());
+        }
+        let boot = self.check_evidence(&request, now)?;
+        let token = mint_node_token(&request.id)?;
+
+        let mut tx = self.store.write().await?;
+        let known = nodes::known(&mut tx, &request.id).await?;
+        if known
+            .as_ref()
+            .is_some_and(|known| known.operator != request.operator)
+        {
+            return Err(RegistrationError::Operator(request.id).into());
+        }
+        let owner = nodes::node_of_boot(&mut tx, &boot).await?;
+        if owner.is_some_and(|owner| owner != request.id) {
+            return Err(RegistrationError::BootTaken.into());
+        }
+        nodes::register(&mut tx, &request, &boot, token.hash, now).await?;
+        if known.is_some_and(|known| known.boot_id != boot) {
+            deployments::reset_leases(&mut tx, &request.id).await?;
+        }
+        let affected = market::deployments_on(&mut tx, &[request.id]).await?;
+        let applied = self.replan(&mut tx, now).await?;
+        commit(tx).await?;
+        self.wake(merge(applied, affected));
+        self.wake_nodes([request.id]);
+        tracing::info!(node = %request.id, operator = %request.operator, boot = %boot, "node registered");
+        Ok(Registered {
+            token: token.text,
+            report_every_ms: u64::try_from(self.report_every.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// From the cheap to the dear, so that strangers cannot make us work.
+    fn check_evidence(
+        &self,
+        request: &RegisterNode,
+        now_ms: u64,
+    ) -> Result<BootId, RegistrationError> {
+        let leaf = register_leaf(&request.nonce, &request.operator, &request.id);
+        check_signature(request, &registration_message(&leaf))?;
+        let evidence = &request.evidence;
+        let statement = IdentityStatement::decode(&evidence.statement)?;
+        let at = VerificationTime::Live(UnixMillis(now_ms));
+        let verified = verify(&evidence.document, &self.roots, at)?;
+        let trusted = verified.appraise(&self.node_policy)?;
+        let verified = trusted.evidence();
+        let unvouched = RegistrationError::Unvouched;
+        verified
+            .require_user_data(&statement.user_data())
+            .map_err(unvouched)?;
+        verified
+            .require_public_key(&statement.receipt_key)
+            .map_err(unvouched)?;
+        let nonce = verified.nonce().ok_or(RegistrationError::NoNonce)?;
+        evidence.verify_leaf(&leaf, nonce)?;
+        Ok(statement.boot_id)
+    }
+}
+
+fn check_form(request: &RegisterNode) -> Result<(), RegistrationError> {
+    if !is_endpoint(&request.endpoint) {
+        let shown: String = request.endpoint.chars().take(300).collect();
+        return Err(RegistrationError::Endpoint(shown));
+    }
+    let offer = [request.offer.memory_bytes, request.offer.price];
+    if offer.iter().any(|number| i64::try_from(*number).is_err()) {
+        return Err(RegistrationError::Offer);
+    }
+    Ok(())
+}
+
+fn check_signature(request: &RegisterNode, message: &[u8]) -> Result<(), RegistrationError> {
+    let refused = |_| RegistrationError::Signature;
+    let key = VerifyingKey::from_bytes(request.operator.as_bytes()).map_err(refused)?;
+    let signature = Signature::from_bytes(&request.signature);
+    key.verify_strict(message, &signature).map_err(refused)
+}

@@ -1,0 +1,103 @@
+//! Which blobs the object store holds, and what needs them.
+
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::NodeId;
+use sqlx::query;
+
+use super::{Connection, RowExt as _, StoreError, big};
+
+/// A stored blob's size.
+pub(crate) async fn size(on: &mut Connection, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    let row = query("SELECT size FROM blobs WHERE digest = $1")
+        .bind(digest.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| row.number("size")).transpose()
+}
+
+/// Records a blob that the object store holds whole.
+pub(crate) async fn insert(
+    on: &mut Connection,
+    digest: &Digest,
+    size: u64,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    query(
+        "INSERT INTO blobs (digest, size, touched_ms) VALUES ($1, $2, $3)
+         ON CONFLICT (digest) DO UPDATE SET touched_ms = excluded.touched_ms",
+    )
+    .bind(digest.to_string())
+    .bind(big(size)?)
+    .bind(big(now_ms)?)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Whether somebody who means to use the blob has to say so with [`touch`]: it was not touched since `since_ms`.
+pub(crate) async fn is_stale(
+    on: &mut Connection,
+    digest: &Digest,
+    since_ms: u64,
+) -> Result<bool, StoreError> {
+    let row = query("SELECT digest FROM blobs WHERE digest = $1 AND touched_ms < $2")
+        .bind(digest.to_string())
+        .bind(big(since_ms)?)
+        .fetch_optional(on)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Says that somebody means to use the blob soon.
+pub(crate) async fn touch(
+    on: &mut Connection,
+    digest: &Digest,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    query("UPDATE blobs SET touched_ms = $1 WHERE digest = $2")
+        .bind(big(now_ms)?)
+        .bind(digest.to_string())
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// Whether a function leased to the node has the blob.
+pub(crate) async fn is_leased_to(
+    on: &mut Connection,
+    digest: &Digest,
+    node: &NodeId,
+) -> Result<bool, StoreError> {
+    let row = query(
+        "SELECT l.id FROM leases l
+         JOIN deployments d ON d.id = l.deployment
+         JOIN version_blobs v ON v.version = d.digest
+         WHERE l.node = $1 AND l.ended_ms IS NULL AND v.blob = $2
+         LIMIT 1",
+    )
+    .bind(node.to_string())
+    .bind(digest.to_string())
+    .fetch_optional(on)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Forgets blobs that no version has and nobody touched since `before_ms`; at most 256 a call. Their objects may then be
+/// deleted.
+pub(crate) async fn forget_unused(
+    on: &mut Connection,
+    before_ms: u64,
+) -> Result<Vec<Digest>, StoreError> {
+    let rows = query(
+        "DELETE FROM blobs WHERE digest IN (
+             SELECT b.digest FROM blobs b
+             WHERE b.touched_ms < $1
+               AND NOT EXISTS (SELECT 1 FROM version_blobs v WHERE v.blob = b.digest)
+             LIMIT 256)
+         RETURNING digest",
+    )
+    .bind(big(before_ms)?)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| row.parsed("digest")).collect()
+}

@@ -1,0 +1,154 @@
+//! Functions and their versions.
+
+use nacre_protocol::api::Version;
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::FunctionName;
+use sqlx::query;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Connection, RowExt as _, StoreError, big};
+
+/// The version of a digest.
+pub(crate) async fn version(
+    on: &mut Connection,
+    digest: &Digest,
+) -> Result<Option<Version>, StoreError> {
+    let row = query("SELECT * FROM versions WHERE digest = $1")
+        .bind(digest.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.as_ref().map(read_version).transpose()
+}
+
+/// A function's versions, newest first.
+pub(crate) async fn versions(
+    on: &mut Connection,
+    function: &FunctionName,
+) -> Result<Vec<Version>, StoreError> {
+    let rows = query("SELECT * FROM versions WHERE function = $1 ORDER BY version DESC")
+        .bind(function.as_str())
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(read_version).collect()
+}
+
+fn read_version(row: &SqliteRow) -> Result<Version, StoreError> {
+    Ok(Version {
+        function: row.parsed("function")?,
+        version: row.number("version")?,
+        digest: row.parsed("digest")?,
+        memory_bytes: row.number("memory_bytes")?,
+        created_ms: row.number("created_ms")?,
+    })
+}
+
+/// A version to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewVersion {
+    /// Whose version.
+    pub function: FunctionName,
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// Memory of a replica.
+    pub memory_bytes: u64,
+    /// The manifest and the layers, each once.
+    pub blobs: Vec<Digest>,
+}
+
+/// Makes the function if it is new, and the version with the next number. All blobs must be stored.
+pub(crate) async fn insert_version(
+    on: &mut Connection,
+    new: &NewVersion,
+    now_ms: u64,
+) -> Result<Version, StoreError> {
+    let row = query(
+        "INSERT INTO functions (name, last_version, last_log) VALUES ($1, 1, 0)
+         ON CONFLICT (name) DO UPDATE SET last_version = functions.last_version + 1
+         RETURNING last_version",
+    )
+    .bind(new.function.as_str())
+    .fetch_one(&mut *on)
+    .await?;
+    let version = Version {
+        function: new.function.clone(),
+        version: row.number("last_version")?,
+        digest: new.digest,
+        memory_bytes: new.memory_bytes,
+        created_ms: now_ms,
+    };
+    query(
+        "INSERT INTO versions (digest, function, version, memory_bytes, created_ms)
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(version.digest.to_string())
+    .bind(version.function.as_str())
+    .bind(i64::from(version.version))
+    .bind(big(version.memory_bytes)?)
+    .bind(big(now_ms)?)
+    .execute(&mut *on)
+    .await?;
+    for blob in &new.blobs {
+        query("INSERT INTO version_blobs (version, blob) VALUES ($1, $2)")
+            .bind(version.digest.to_string())
+            .bind(blob.to_string())
+            .execute(&mut *on)
+            .await?;
+    }
+    Ok(version)
+}
+
+/// Forgets all but the newest `keep` versions of a function; those that a deployment names stay.
+pub(crate) async fn prune_versions(
+    on: &mut Connection,
+    function: &FunctionName,
+    keep: u32,
+) -> Result<(), StoreError> {
+    query(
+        "DELETE FROM versions
+         WHERE function = $1
+           AND version <= (SELECT last_version FROM functions WHERE name = $1) - $2
+           AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.digest = versions.digest)",
+    )
+    .bind(function.as_str())
+    .bind(i64::from(keep))
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Whether the function is there.
+pub(crate) async fn exists(on: &mut Connection, name: &FunctionName) -> Result<bool, StoreError> {
+    let row = query("SELECT name FROM functions WHERE name = $1")
+        .bind(name.as_str())
+        .fetch_optional(on)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Names after `after`, in order.
+pub(crate) async fn names(
+    on: &mut Connection,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<FunctionName>, StoreError> {
+    let rows = query("SELECT name FROM functions WHERE name > $1 ORDER BY name LIMIT $2")
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(|row| row.parsed("name")).collect()
+}
+
+/// Removes the function with its deployments, leases, versions and log.
+pub(crate) async fn delete(on: &mut Connection, name: &FunctionName) -> Result<(), StoreError> {
+    // Deployments name versions, so they go first.
+    query("DELETE FROM deployments WHERE function = $1")
+        .bind(name.as_str())
+        .execute(&mut *on)
+        .await?;
+    query("DELETE FROM functions WHERE name = $1")
+        .bind(name.as_str())
+        .execute(on)
+        .await?;
+    Ok(())
+}

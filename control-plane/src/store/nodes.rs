@@ -1,0 +1,217 @@
+//! Nodes, their boots, and what they shall run.
+
+use nacre_protocol::api::{DesiredFunction, DesiredState, Node, Offer, RegisterNode};
+use nacre_protocol::ids::{BootId, NodeId, OperatorId};
+use sqlx::query;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Connection, RowExt as _, StoreError, big};
+use crate::token::SecretHash;
+
+/// What a registration is held against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Who registered the node first.
+    pub operator: OperatorId,
+    /// The boot that is registered.
+    pub boot_id: BootId,
+}
+
+/// A node that registered before.
+pub(crate) async fn known(on: &mut Connection, id: &NodeId) -> Result<Option<Known>, StoreError> {
+    let row = query("SELECT operator, boot_id FROM nodes WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| {
+        Ok(Known {
+            operator: row.parsed("operator")?,
+            boot_id: row.parsed("boot_id")?,
+        })
+    })
+    .transpose()
+}
+
+/// The node that a boot belongs to.
+pub(crate) async fn node_of_boot(
+    on: &mut Connection,
+    boot: &BootId,
+) -> Result<Option<NodeId>, StoreError> {
+    let row = query("SELECT node FROM boots WHERE boot_id = $1")
+        .bind(boot.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| row.parsed("node")).transpose()
+}
+
+/// Writes a registration: the node is online, its former token is void, its desired state has a new revision.
+pub(crate) async fn register(
+    on: &mut Connection,
+    request: &RegisterNode,
+    boot: &BootId,
+    token: SecretHash,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    // Revisions start at the time, so that a node which outlived a lost database meets none that it saw.
+    query(
+        "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256,
+                            revision, online, seen_ms, registered_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8)
+         ON CONFLICT (id) DO UPDATE SET
+             endpoint = excluded.endpoint, memory_bytes = excluded.memory_bytes,
+             price = excluded.price, boot_id = excluded.boot_id,
+             token_sha256 = excluded.token_sha256, revision = nodes.revision + 1,
+             online = TRUE, seen_ms = excluded.seen_ms",
+    )
+    .bind(request.id.to_string())
+    .bind(request.operator.to_string())
+    .bind(&request.endpoint)
+    .bind(big(request.offer.memory_bytes)?)
+    .bind(big(request.offer.price)?)
+    .bind(boot.to_string())
+    .bind(token.to_hex())
+    .bind(big(now_ms)?)
+    .execute(&mut *on)
+    .await?;
+    query("INSERT INTO boots (boot_id, node) VALUES ($1, $2) ON CONFLICT (boot_id) DO NOTHING")
+        .bind(boot.to_string())
+        .bind(request.id.to_string())
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// The hash of the node's token.
+pub(crate) async fn token(
+    on: &mut Connection,
+    id: &NodeId,
+) -> Result<Option<SecretHash>, StoreError> {
+    let row = query("SELECT token_sha256 FROM nodes WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| {
+        let text = row.text("token_sha256")?;
+        SecretHash::from_hex(&text).ok_or(StoreError::Corrupt("token_sha256"))
+    })
+    .transpose()
+}
+
+/// Records a report. Says whether the node was offline before.
+pub(crate) async fn saw(on: &mut Connection, id: &NodeId, now_ms: u64) -> Result<bool, StoreError> {
+    query("UPDATE nodes SET seen_ms = $1 WHERE id = $2")
+        .bind(big(now_ms)?)
+        .bind(id.to_string())
+        .execute(&mut *on)
+        .await?;
+    let back = query("UPDATE nodes SET online = TRUE WHERE id = $1 AND online = FALSE")
+        .bind(id.to_string())
+        .execute(on)
+        .await?;
+    Ok(back.rows_affected() > 0)
+}
+
+/// Whether any online node was last seen before `before_ms`.
+pub(crate) async fn any_silent(on: &mut Connection, before_ms: u64) -> Result<bool, StoreError> {
+    let row = query("SELECT id FROM nodes WHERE online = TRUE AND seen_ms < $1 LIMIT 1")
+        .bind(big(before_ms)?)
+        .fetch_optional(on)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Takes nodes that were last seen before `before_ms` offline. Says which.
+pub(crate) async fn take_offline(
+    on: &mut Connection,
+    before_ms: u64,
+) -> Result<Vec<NodeId>, StoreError> {
+    let rows =
+        query("UPDATE nodes SET online = FALSE WHERE online = TRUE AND seen_ms < $1 RETURNING id")
+            .bind(big(before_ms)?)
+            .fetch_all(on)
+            .await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
+}
+
+/// Gives the node's desired state its next revision.
+pub(crate) async fn bump_revision(on: &mut Connection, id: &NodeId) -> Result<(), StoreError> {
+    query("UPDATE nodes SET revision = revision + 1 WHERE id = $1")
+        .bind(id.to_string())
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// What the node shall run.
+pub(crate) async fn desired(
+    on: &mut Connection,
+    id: &NodeId,
+) -> Result<Option<DesiredState>, StoreError> {
+    let row = query("SELECT revision FROM nodes WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut *on)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let leases = query(
+        "SELECT l.id, l.function, d.digest FROM leases l JOIN deployments d ON d.id = l.deployment
+         WHERE l.node = $1 AND l.ended_ms IS NULL ORDER BY l.function",
+    )
+    .bind(id.to_string())
+    .fetch_all(on)
+    .await?;
+    let functions = leases.iter().map(|row| {
+        Ok(DesiredFunction {
+            lease: row.parsed("id")?,
+            name: row.parsed("function")?,
+            digest: row.parsed("digest")?,
+        })
+    });
+    Ok(Some(DesiredState {
+        revision: row.number("revision")?,
+        functions: functions.collect::<Result<_, StoreError>>()?,
+    }))
+}
+
+/// The boot that the node registered last.
+pub(crate) async fn boot(on: &mut Connection, id: &NodeId) -> Result<Option<BootId>, StoreError> {
+    let row = query("SELECT boot_id FROM nodes WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| row.parsed("boot_id")).transpose()
+}
+
+/// Nodes after `after`, in order of their ids.
+pub(crate) async fn list(
+    on: &mut Connection,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Node>, StoreError> {
+    let rows = query(
+        "SELECT n.*, COALESCE((
+             SELECT SUM(l.memory_bytes) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
+         ), 0) AS reserved_bytes
+         FROM nodes n WHERE n.id > $1 ORDER BY n.id LIMIT $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(read_node).collect()
+}
+
+fn read_node(row: &SqliteRow) -> Result<Node, StoreError> {
+    Ok(Node {
+        id: row.parsed("id")?,
+        operator: row.parsed("operator")?,
+        endpoint: row.text("endpoint")?,
+        offer: Offer {
+            memory_bytes: row.number("memory_bytes")?,
+            price: row.number("price")?,
+        },
+        reserved_bytes: row.number("reserved_bytes")?,
+        online: row.flag("online")?,
+        boot_id: row.parsed("boot_id")?,
+        seen_ms: row.number("seen_ms")?,
+    })
+}

@@ -1,0 +1,61 @@
+//! Reading typed columns.
+
+use core::str::FromStr;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::StoreError;
+
+/// Typed columns of a row.
+pub(crate) trait RowExt {
+    /// Text that parses.
+    fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, StoreError>;
+    /// Text that parses, or null.
+    fn parsed_opt<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, StoreError>;
+    /// Text.
+    fn text(&self, column: &'static str) -> Result<String, StoreError>;
+    /// Text or null.
+    fn text_opt(&self, column: &'static str) -> Result<Option<String>, StoreError>;
+    /// A number that is not negative.
+    fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError>;
+    /// The same, or null.
+    fn number_opt<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, StoreError>;
+    /// True or false.
+    fn flag(&self, column: &'static str) -> Result<bool, StoreError>;
+}
+
+impl RowExt for SqliteRow {
+    fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, StoreError> {
+        self.text(column)?
+            .parse()
+            .map_err(|_| StoreError::Corrupt(column))
+    }
+
+    fn parsed_opt<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let parse = |text: String| text.parse().map_err(|_| StoreError::Corrupt(column));
+        self.text_opt(column)?.map(parse).transpose()
+    }
+
+    fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn text_opt(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError> {
+        self.number_opt(column)?.ok_or(StoreError::Corrupt(column))
+    }
+
+    fn number_opt<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let number: Option<i64> = self.try_get(column)?;
+        let convert = |number| T::try_from(number).map_err(|_| StoreError::Corrupt(column));
+        number.map(convert).transpose()
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+}
