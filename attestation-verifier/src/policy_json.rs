@@ -32,6 +32,10 @@ impl Policy {
                 limit: MAX_JSON_BYTES,
             });
         }
+        // serde would also take an array, its elements by position.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(PolicyError::Json("expected an object".to_owned()));
+        }
         let json: PolicyJson =
             serde_json::from_slice(json).map_err(|error| PolicyError::Json(error.to_string()))?;
         let policy = Policy::new(json.measurements)?;
@@ -131,3 +135,196 @@ fn index_of(key: &str) -> Option<u8> {
 }
 
 const MAX_JSON_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::ResultCode;
+
+    fn hex_of(byte: u8) -> String {
+        hex::encode([byte; 48])
+    }
+
+    /// A policy whose only set has PCR0 to PCR2 and the given members besides.
+    fn with_members(members: &str) -> String {
+        let [pcr0, pcr1, pcr2] = [1, 2, 3].map(hex_of);
+        format!(
+            r#"{{"measurements":[{{"pcr0":"{pcr0}","pcr1":"{pcr1}","pcr2":"{pcr2}"{members}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let policy = Policy::from_json(with_members("").as_bytes()).unwrap();
+        let set = Measurements::new(Pcr([1; 48]), Pcr([2; 48]), Pcr([3; 48]));
+        assert_eq!(policy.measurements(), [set]);
+        assert_eq!(
+            (policy.max_age(), policy.allow_debug()),
+            (Duration::from_secs(300), false)
+        );
+    }
+
+    #[test]
+    fn everything_can_be_named() {
+        let (four, thirty_one) = (hex_of(4).to_uppercase(), hex_of(31));
+        let json = with_members(&format!(r#","pcr8":"{four}","pcr31":"{thirty_one}""#));
+        let json = json.replacen('{', r#"{"max_age_s":7,"allow_debug":true,"#, 1);
+        let policy = Policy::from_json(json.as_bytes()).unwrap();
+        assert_eq!(
+            (policy.max_age(), policy.allow_debug()),
+            (Duration::from_secs(7), true)
+        );
+        let set = &policy.measurements()[0];
+        assert_eq!((set.pcr3, set.pcr8), (None, Some(Pcr([4; 48]))));
+        assert_eq!(set.extra, BTreeMap::from([(31, Pcr([31; 48]))]));
+    }
+
+    #[test]
+    fn no_measurements_is_a_wrong_question_never_a_policy() {
+        for json in [
+            "{}",
+            r#"{"measurements":[]}"#,
+            r#"{"allow_debug":true,"max_age_s":1}"#,
+        ] {
+            let error = Policy::from_json(json.as_bytes()).unwrap_err();
+            assert_eq!(
+                (&error, error.code()),
+                (&PolicyError::NoMeasurements, ResultCode::Usage),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let pcr = hex_of(9);
+        for (json, reason) in [
+            (String::new(), "expected an object"),
+            ("{".to_owned(), "EOF"),
+            ("[]".to_owned(), "expected an object"),
+            ("null".to_owned(), "expected an object"),
+            (
+                r#"{"measurements":[{}]}"#.to_owned(),
+                "missing field `pcr0`",
+            ),
+            (r#"{"measurements":null}"#.to_owned(), "invalid type"),
+            (
+                with_members("").replace("pcr2", "pcr3"),
+                "missing field `pcr2`",
+            ),
+            (
+                with_members("").replacen('{', r#"{"max_age":1,"#, 1),
+                "unknown field `max_age`",
+            ),
+            (
+                with_members("").replacen('{', r#"{"max_age_s":-1,"#, 1),
+                "invalid value",
+            ),
+            (
+                with_members("").replacen('{', r#"{"max_age_s":1.5,"#, 1),
+                "invalid type",
+            ),
+            (
+                with_members("").replacen('{', r#"{"allow_debug":1,"#, 1),
+                "invalid type",
+            ),
+            (
+                with_members("").replacen('{', r#"{"allow_debug":true,"allow_debug":false,"#, 1),
+                "duplicate field",
+            ),
+            (
+                with_members(&format!(r#","pcr5":"{pcr}""#)),
+                "unknown measurement `pcr5`",
+            ),
+            (
+                with_members(&format!(r#","pcr15":"{pcr}""#)),
+                "unknown measurement `pcr15`",
+            ),
+            (
+                with_members(&format!(r#","pcr32":"{pcr}""#)),
+                "unknown measurement `pcr32`",
+            ),
+            (
+                with_members(&format!(r#","pcr08":"{pcr}""#)),
+                "unknown measurement `pcr08`",
+            ),
+            (
+                with_members(&format!(r#","PCR8":"{pcr}""#)),
+                "unknown measurement `PCR8`",
+            ),
+            (
+                with_members(&format!(r#","pcr0":"{pcr}""#)),
+                "`pcr0` stands twice",
+            ),
+            (
+                with_members(&format!(r#","pcr8":"0x{pcr}""#)),
+                "96 hexadecimal digits",
+            ),
+            (
+                with_members(&format!(r#","pcr8":"{}""#, &pcr[2..])),
+                "96 hexadecimal digits",
+            ),
+            (with_members(r#","pcr8":null"#), "invalid type"),
+            (with_members("") + "x", "trailing characters"),
+        ] {
+            match Policy::from_json(json.as_bytes()) {
+                Err(PolicyError::Json(message)) => {
+                    assert!(message.contains(reason), "{json}: {message}")
+                }
+                other => panic!("{json}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_is_bounded() {
+        let set = Measurements::new(Pcr([1; 48]), Pcr([2; 48]), Pcr([3; 48]));
+        assert!(Policy::new(vec![set.clone(); 256]).is_ok());
+        let error = Policy::new(vec![set.clone(); 257]);
+        assert_eq!(error, Err(PolicyError::TooManyMeasurements { limit: 256 }));
+        let long = vec![b' '; MAX_JSON_BYTES + 1];
+        assert!(matches!(
+            Policy::from_json(&long),
+            Err(PolicyError::TooLong { .. })
+        ));
+        for index in [0, 8, 15, 32] {
+            let extra = BTreeMap::from([(index, Pcr::ZERO)]);
+            let named = Policy::new(vec![Measurements {
+                extra,
+                ..set.clone()
+            }]);
+            assert_eq!(named, Err(PolicyError::PcrIndex(index)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_policy_survives_json(
+            sets in prop::collection::vec(
+                (
+                    prop::collection::vec(any::<u8>(), 3),
+                    prop::option::of(any::<u8>()),
+                    prop::collection::btree_map(16_u8..32, any::<u8>(), 0..16),
+                ),
+                1..4,
+            ),
+            max_age_s in any::<u64>(),
+            allow_debug in any::<bool>(),
+        ) {
+            let pcr = |byte: u8| Pcr([byte; 48]);
+            let sets = sets.into_iter().map(|(image, pcr8, extra)| Measurements {
+                pcr4: pcr8.map(|byte| pcr(!byte)),
+                pcr8: pcr8.map(pcr),
+                extra: extra.into_iter().map(|(index, byte)| (index, pcr(byte))).collect(),
+                ..Measurements::new(pcr(image[0]), pcr(image[1]), pcr(image[2]))
+            });
+            let policy = Policy::new(sets.collect()).unwrap();
+            let policy = policy.with_max_age(Duration::from_secs(max_age_s)).with_allow_debug(allow_debug);
+            prop_assert_eq!(Policy::from_json(policy.to_json().as_bytes()), Ok(policy));
+        }
+    }
+}
