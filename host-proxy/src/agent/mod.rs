@@ -1,0 +1,170 @@
+//! The node's agent: makes the enclave run what the control plane wants, and tells it how that went (DESIGN §6).
+//!
+//! For each boot of the enclave five loops run side by side and meet only in [`Link`] and [`Boot`]:
+//! registering ([`register`]), following the desired state ([`desired`]), reconciling ([`work`], whose decisions are the pure
+//! [`reconcile`]), reading the enclave's events ([`journal`]) and reporting ([`report`]). None waits for another's success, so a lost
+//! control plane stops nothing that runs, and the last desired state is kept and made so again in the enclave's next boot.
+
+mod desired;
+mod journal;
+mod platform;
+pub mod reconcile;
+mod register;
+mod report;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nacre_protocol::api::{DesiredState, ObservedFunction};
+use nacre_protocol::control::EnclaveStatus;
+use nacre_protocol::ids::BootId;
+use reqwest::Url;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::backoff::Backoff;
+use crate::control::Control;
+use crate::data::NodeIdentity;
+use crate::supervisor::{EnclaveEndpoints, EnclaveState};
+use journal::Journal;
+use platform::{Platform, Session};
+
+pub use platform::PlatformError;
+
+/// What an agent needs to know.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The control plane's base URL.
+    pub control_plane: Url,
+    /// Who the node is.
+    pub identity: NodeIdentity,
+    /// `host:port` where callers reach the enclave.
+    pub endpoint: String,
+    /// The ask: micro-units per GiB-second.
+    pub price: u64,
+}
+
+/// Runs until it is dropped, or until the supervisor is gone.
+pub async fn run(
+    config: AgentConfig,
+    mut enclave: watch::Receiver<EnclaveState>,
+) -> Result<(), PlatformError> {
+    let link = Link::new(config)?;
+    loop {
+        let Ok(current) = enclave.wait_for(Option::is_some).await.map(|e| e.clone()) else {
+            return Ok(());
+        };
+        let Some(endpoints) = current else { continue };
+        let same = |state: &EnclaveState| state.as_ref() == Some(&endpoints);
+        tokio::select! {
+            _ = enclave.wait_for(|state| !same(state)) => {}
+            () = follow_boot(&link, &endpoints) => {}
+        }
+    }
+}
+
+/// What outlives a boot of the enclave.
+struct Link {
+    config: AgentConfig,
+    platform: Platform,
+    session: watch::Sender<Option<Session>>,
+    desired: watch::Sender<Option<Arc<DesiredState>>>,
+}
+
+impl Link {
+    fn new(config: AgentConfig) -> Result<Self, PlatformError> {
+        Ok(Self {
+            platform: Platform::new(config.control_plane.clone())?,
+            session: watch::Sender::new(None),
+            desired: watch::Sender::new(None),
+            config,
+        })
+    }
+
+    /// The session of this boot, as soon as there is one.
+    async fn session_of(&self, boot: BootId) -> Session {
+        self.session_where(|session| session.boot == boot).await
+    }
+
+    /// Any session: enough to read blobs.
+    async fn any_session(&self) -> Session {
+        self.session_where(|_| true).await
+    }
+
+    async fn session_where(&self, fits: impl Fn(&Session) -> bool) -> Session {
+        let mut sessions = self.session.subscribe();
+        loop {
+            if let Some(session) = sessions.borrow_and_update().as_ref().filter(|s| fits(s)) {
+                return session.clone();
+            }
+            if sessions.changed().await.is_err() {
+                // `self` holds the sender.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Forgets a session if the control plane says that it does not know it.
+    fn note_failure(&self, session: &Session, error: &PlatformError) {
+        if error.ends_session() {
+            self.session.send_if_modified(|current| {
+                let same = current.as_ref().is_some_and(|s| s.token == session.token);
+                if same {
+                    tracing::warn!(%error, "the control plane does not know this node; registering again");
+                    *current = None;
+                }
+                same
+            });
+        }
+    }
+}
+
+/// One boot of the enclave, as the loops see it.
+struct Boot {
+    id: BootId,
+    memory_bytes: u64,
+    control: Control,
+    observed: watch::Sender<Vec<ObservedFunction>>,
+    journal: Journal,
+}
+
+/// Follows one boot until the enclave turns out to be another one.
+async fn follow_boot(link: &Link, endpoints: &EnclaveEndpoints) {
+    let control = Control::new(endpoints.control.clone());
+    let status = first_status(&control).await;
+    tracing::info!(boot = %status.boot_id, version = status.version, "following the enclave");
+    let boot = Boot {
+        id: status.boot_id,
+        memory_bytes: status.memory_bytes,
+        control,
+        observed: watch::Sender::new(Vec::new()),
+        journal: Journal::default(),
+    };
+    tokio::select! {
+        () = work::reconcile(link, &boot) => {}
+        () = journal::follow(&boot) => {}
+        () = register::keep_registered(link, &boot) => {}
+        () = desired::follow(link, &boot) => {}
+        () = report::keep_reporting(link, &boot) => {}
+    }
+    tracing::warn!(boot = %boot.id, "the enclave is another one now");
+}
+
+async fn first_status(control: &Control) -> EnclaveStatus {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    loop {
+        match control.status().await {
+            Ok(status) => return status,
+            Err(error) => {
+                tracing::warn!(%error, "the enclave does not say what it runs");
+                sleep(backoff.next_jittered()).await;
+            }
+        }
+    }
+}
+
+/// Between tries to reach the control plane: never more than a second, so that it finds its nodes again at once.
+fn platform_backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(1))
+}

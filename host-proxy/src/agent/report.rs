@@ -1,0 +1,41 @@
+//! Telling the control plane what runs here: at once when it changes, and regularly as a sign of life.
+
+use nacre_protocol::api::ObservedState;
+use tokio::time::sleep;
+
+use super::{Boot, Link, platform_backoff};
+
+/// Reports until it is dropped.
+pub(super) async fn keep_reporting(link: &Link, boot: &Boot) {
+    let node = link.config.identity.node;
+    let mut observed = boot.observed.subscribe();
+    let mut backoff = platform_backoff();
+    loop {
+        let session = link.session_of(boot.id).await;
+        let state = ObservedState {
+            boot_id: boot.id,
+            functions: observed.borrow_and_update().clone(),
+            events: boot.journal.oldest(),
+        };
+        if let Err(error) = link.platform.report(&session, node, &state).await {
+            tracing::warn!(%error, "cannot report; what runs keeps running");
+            link.note_failure(&session, &error);
+            sleep(backoff.next_jittered()).await;
+            continue;
+        }
+        backoff.reset();
+        if let Some(last) = state.events.last() {
+            boot.journal.acknowledge(last.seq);
+        }
+        if !boot.journal.is_empty() {
+            continue;
+        }
+        // Earlier than asked for, so that a slow network does not make it late.
+        let due = session.report_every.mul_f64(0.8);
+        tokio::select! {
+            _ = observed.changed() => {}
+            () = boot.journal.news.notified() => {}
+            () = sleep(due) => {}
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Carrying out what [`Reconciler`] decides.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use nacre_protocol::bundle::{Bundle, MAX_BUNDLE_MANIFEST};
+use nacre_protocol::control::{EnclaveStatus, FunctionStatus};
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::FunctionName;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::platform::{PlatformError, Session};
+use super::reconcile::{Action, Failure, FailureKind, Reconciler};
+use super::{Boot, Link};
+use crate::control::ControlError;
+
+/// Functions that are loaded at once.
+const AT_ONCE: usize = 2;
+/// How often to look at the enclave when no event says that something changed.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Something that was under way and ended.
+enum Done {
+    Action(Action, Result<Option<FunctionStatus>, Failure>),
+    Status(u64, Result<EnclaveStatus, ControlError>),
+}
+
+/// Makes the enclave run what is desired, until it turns out to be another boot.
+pub(super) async fn reconcile(link: &Link, boot: &Boot) {
+    let mut reconciler = Reconciler::default();
+    let mut under_way: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+    let mut desired = link.desired.subscribe();
+    desired.mark_changed();
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looking = false;
+    let mut look_again = false;
+    loop {
+        let now = Instant::now().into_std();
+        for action in reconciler.start_actions(AT_ONCE, now) {
+            under_way.push(Box::pin(act(link, boot, action)));
+        }
+        publish(boot, &reconciler);
+        let next_try = reconciler.next_try().filter(|at| *at > now);
+        tokio::select! {
+            changed = desired.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let state = desired.borrow_and_update().clone();
+                if let Some(state) = state {
+                    reconciler.set_desired(state);
+                }
+            }
+            Some(done) = under_way.next() => match done {
+                Done::Action(action, result) => {
+                    note(&action, &result);
+                    reconciler.finished(&action, result, Instant::now().into_std());
+                }
+                Done::Status(_, Ok(status)) if status.boot_id != boot.id => return,
+                Done::Status(epoch, result) => {
+                    looking = false;
+                    match result {
+                        Ok(status) => {
+                            let now = Instant::now().into_std();
+                            reconciler.set_actual(epoch, status.functions, now);
+                        }
+                        Err(error) => tracing::debug!(%error, "cannot look at the enclave"),
+                    }
+                }
+            },
+            () = boot.journal.stirred.notified() => look_again = true,
+            _ = look.tick() => look_again = true,
+            () = sleep_until(next_try.unwrap_or(now + LOOK_EVERY).into()), if next_try.is_some() => {}
+        }
+        if look_again && !looking {
+            (looking, look_again) = (true, false);
+            let epoch = reconciler.epoch();
+            under_way.push(Box::pin(async move {
+                Done::Status(epoch, boot.control.status().await)
+            }));
+        }
+    }
+}
+
+fn publish(boot: &Boot, reconciler: &Reconciler) {
+    let observed = reconciler.observed();
+    boot.observed.send_if_modified(|current| {
+        let differs = *current != observed;
+        if differs {
+            *current = observed;
+        }
+        differs
+    });
+}
+
+fn note(action: &Action, result: &Result<Option<FunctionStatus>, Failure>) {
+    match result {
+        Ok(_) => tracing::info!(?action, "done"),
+        Err(failure) => tracing::warn!(?action, code = failure.code, "{}", failure.message),
+    }
+}
+
+async fn act(link: &Link, boot: &Boot, action: Action) -> Done {
+    let result = match &action {
+        Action::Load { name, digest } => load(link, boot, name, *digest).await.map(Some),
+        Action::Unload { name } => boot
+            .control
+            .unload(name)
+            .await
+            .map(|()| None)
+            .map_err(Failure::from),
+    };
+    Done::Action(action, result)
+}
+
+/// Brings the manifest and the layers that the enclave lacks, then loads.
+async fn load(
+    link: &Link,
+    boot: &Boot,
+    name: &FunctionName,
+    digest: Digest,
+) -> Result<FunctionStatus, Failure> {
+    let session = link.any_session().await;
+    let manifest = link
+        .platform
+        .small_blob(&session, &digest, MAX_BUNDLE_MANIFEST)
+        .await
+        .map_err(|error| blob_failure(link, &session, &error))?;
+    if Digest::of(&manifest) != digest {
+        return Err(Failure {
+            code: "digest-mismatch".to_owned(),
+            message: format!("the control plane's blob {digest} has another digest"),
+            kind: FailureKind::Transient,
+        });
+    }
+    let bundle = Bundle::from_oci_manifest(&manifest).map_err(|error| Failure {
+        code: "bundle-invalid".to_owned(),
+        message: error.to_string(),
+        kind: FailureKind::Refused,
+    })?;
+    for file in bundle.files() {
+        bring(link, boot, &session, &file.digest, file.size).await?;
+    }
+    let size = manifest.len() as u64;
+    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(manifest)]);
+    boot.control.put_blob(&digest, size, whole).await?;
+    Ok(boot.control.load(name, digest).await?)
+}
+
+/// Streams one blob from the control plane into the enclave, unless it is there.
+async fn bring(
+    link: &Link,
+    boot: &Boot,
+    session: &Session,
+    digest: &Digest,
+    size: u64,
+) -> Result<(), Failure> {
+    if boot.control.has_blob(digest).await? {
+        return Ok(());
+    }
+    let chunks = link
+        .platform
+        .blob(session, digest)
+        .await
+        .map_err(|error| blob_failure(link, session, &error))?;
+    Ok(boot.control.put_blob(digest, size, chunks).await?)
+}
+
+fn blob_failure(link: &Link, session: &Session, error: &PlatformError) -> Failure {
+    let kind = if error.is_transient() {
+        // A missing blob says nothing about the session; a refused token does.
+        link.note_failure(session, error);
+        FailureKind::Transient
+    } else {
+        FailureKind::Refused
+    };
+    Failure {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        kind,
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        let kind = if error.is_transient() {
+            FailureKind::Transient
+        } else {
+            FailureKind::Refused
+        };
+        let message = match &error {
+            ControlError::Refused(problem) => problem
+                .detail
+                .clone()
+                .unwrap_or_else(|| problem.title.clone()),
+            other => other.to_string(),
+        };
+        Self {
+            code: error.code().to_owned(),
+            message,
+            kind,
+        }
+    }
+}

@@ -1,0 +1,260 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// The two outer ends of a tunnel that runs in the background, and its result.
+fn tunnel(
+    pipe: usize,
+    patience: Patience,
+) -> (DuplexStream, DuplexStream, tokio::task::JoinHandle<End>) {
+    let (caller, mut near) = duplex(pipe);
+    let (enclave, mut far) = duplex(pipe);
+    let running = tokio::spawn(async move {
+        let (buffers, counters) = (BufferPool::default(), Counters::default());
+        carry(&mut near, &mut far, &buffers, &patience, &counters).await
+    });
+    (caller, enclave, running)
+}
+
+/// What one side does.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(usize),
+    Shutdown,
+    ReadToEnd,
+}
+
+async fn act(mut stream: DuplexStream, steps: Vec<Step>) -> Vec<u8> {
+    let mut read = Vec::new();
+    for step in steps {
+        match step {
+            Step::Write(n) => stream.write_all(&vec![7; n]).await.unwrap(),
+            Step::Shutdown => stream.shutdown().await.unwrap(),
+            Step::ReadToEnd => {
+                stream.read_to_end(&mut read).await.unwrap();
+            }
+        }
+    }
+    read
+}
+
+fn written(steps: &[Step]) -> usize {
+    let size = |step: &Step| if let Step::Write(n) = step { *n } else { 0 };
+    steps.iter().map(size).sum()
+}
+
+/// A side that speaks first, then closes and listens, or listens until the end and then speaks.
+fn side(speaks_first: bool) -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(0..200_000usize, 0..4).prop_map(move |sizes| {
+        let mut steps: Vec<Step> = sizes.into_iter().map(Step::Write).collect();
+        if speaks_first {
+            steps.extend([Step::Shutdown, Step::ReadToEnd]);
+        } else {
+            steps.insert(0, Step::ReadToEnd);
+            steps.push(Step::Shutdown);
+        }
+        steps
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_order_of_half_closes_delivers_everything(
+        (a, b) in any::<bool>().prop_flat_map(|first| (side(first), side(!first))),
+        pipe in 1usize..100_000,
+    ) {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (caller, enclave, running) = tunnel(pipe.max(64), Patience::default());
+            let (to_a, to_b) = (written(&b), written(&a));
+            let both = async { tokio::join!(act(caller, a), act(enclave, b), running) };
+            let (got_a, got_b, end) = timeout(SOON, both).await.expect("no deadlock");
+            assert_eq!((got_a.len(), got_b.len()), (to_a, to_b));
+            assert!(matches!(end.unwrap(), End::Closed));
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_question_is_answered_after_its_end() {
+    for swap in [false, true] {
+        let (one, other, running) = tunnel(16, Patience::default());
+        let (mut asks, mut answers) = if swap { (other, one) } else { (one, other) };
+        asks.write_all(b"question").await.unwrap();
+        asks.shutdown().await.unwrap();
+        let mut text = String::new();
+        answers.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "question");
+        answers.write_all(b"answer").await.unwrap();
+        answers.shutdown().await.unwrap();
+        text.clear();
+        asks.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "answer");
+        assert!(matches!(running.await.unwrap(), End::Closed));
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_stops_its_writer() {
+    let (mut caller, mut enclave, _running) = tunnel(1024, Patience::default());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&accepted);
+    let writer = tokio::spawn(async move {
+        for _ in 0..1000 {
+            caller.write_all(&[1; 1024]).await.unwrap();
+            counter.fetch_add(1024, Ordering::Relaxed);
+        }
+    });
+    // Everything that can move has moved once nothing is ready any more.
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    let stuck_at = accepted.load(Ordering::Relaxed);
+    assert!(
+        stuck_at <= 64 * 1024 + 4 * 1024,
+        "{stuck_at} bytes are in flight"
+    );
+    let mut total = 0;
+    let mut chunk = vec![0; 4096];
+    while total < 1000 * 1024 {
+        total += enclave.read(&mut chunk).await.unwrap();
+    }
+    writer.await.unwrap();
+}
+
+/// A side that fails as told.
+struct Broken {
+    read: Option<io::ErrorKind>,
+    input: Vec<u8>,
+}
+
+impl AsyncRead for Broken {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.input.is_empty() {
+            buf.put_slice(&std::mem::take(&mut self.input));
+            return Poll::Ready(Ok(()));
+        }
+        self.read
+            .map_or(Poll::Pending, |kind| Poll::Ready(Err(kind.into())))
+    }
+}
+
+impl AsyncWrite for Broken {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+    }
+}
+
+fn impatient() -> Patience {
+    Patience {
+        idle: Duration::from_millis(50),
+        half_closed: Duration::from_millis(50),
+        linger: Duration::from_millis(50),
+    }
+}
+
+async fn with_broken_enclave(mut enclave: Broken) -> (String, io::Result<usize>, End) {
+    let (mut caller, mut near) = duplex(1 << 20);
+    let running = tokio::spawn(async move {
+        let (buffers, counters) = (BufferPool::default(), Counters::default());
+        let end = carry(&mut near, &mut enclave, &buffers, &impatient(), &counters).await;
+        drop(near);
+        end
+    });
+    caller
+        .write_all(b"a request that nobody reads")
+        .await
+        .unwrap();
+    let mut text = String::new();
+    let read = caller.read_to_string(&mut text).await;
+    (text, read, running.await.unwrap())
+}
+
+#[tokio::test]
+async fn an_answer_on_its_way_is_delivered_before_the_abort() {
+    let (text, _, end) = with_broken_enclave(Broken {
+        read: Some(io::ErrorKind::ConnectionReset),
+        input: b"413".to_vec(),
+    })
+    .await;
+    assert_eq!(text, "413");
+    assert!(matches!(end, End::Broken(_)), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_broken_side_that_stays_silent_does_not_hold_the_other() {
+    let (text, _, end) = with_broken_enclave(Broken {
+        read: None,
+        input: Vec::new(),
+    })
+    .await;
+    assert_eq!(text, "");
+    assert!(matches!(end, End::Broken(_)), "{end:?}");
+}
+
+#[tokio::test]
+async fn silence_ends_a_connection_and_progress_prolongs_it() {
+    let patience = Patience {
+        idle: Duration::from_millis(300),
+        ..impatient()
+    };
+    let (mut caller, mut enclave, running) = tunnel(64, patience);
+    let start = Instant::now();
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        caller.write_all(b"x").await.unwrap();
+        enclave.read_u8().await.unwrap();
+    }
+    assert!(start.elapsed() > patience.idle && !running.is_finished());
+    assert!(matches!(running.await.unwrap(), End::Idle));
+}
+
+#[tokio::test]
+async fn the_half_closed_have_their_own_patience() {
+    let patience = Patience {
+        idle: SOON,
+        ..impatient()
+    };
+    let (mut caller, _enclave, running) = tunnel(64, patience);
+    caller.shutdown().await.unwrap();
+    let end = timeout(SOON / 2, running).await.unwrap().unwrap();
+    assert!(matches!(end, End::Idle), "{end:?}");
+}
+
+#[tokio::test]
+async fn idle_connections_hold_no_buffer() {
+    let (_caller, mut near) = duplex(64);
+    let (_enclave, mut far) = duplex(64);
+    let (buffers, counters) = (BufferPool::default(), Counters::default());
+    let patience = Patience::default();
+    let mut connection = Box::pin(carry(&mut near, &mut far, &buffers, &patience, &counters));
+    let waits = timeout(Duration::from_millis(1), connection.as_mut()).await;
+    assert!(waits.is_err());
+    assert_eq!(
+        buffers.idle(),
+        1,
+        "both directions used the same one and gave it back"
+    );
+}
