@@ -66,7 +66,8 @@ impl Api {
     }
 
     pub(crate) async fn create_version(&self, digest: Digest) -> Result<Version, CliError> {
-        self.create("/v1/functions", &CreateVersion { digest }).await
+        self.create("/v1/functions", &CreateVersion { digest })
+            .await
     }
 
     pub(crate) async fn create_deployment(
@@ -118,7 +119,9 @@ impl Api {
         let mut items = Vec::new();
         let mut after = None::<String>;
         loop {
-            let query = after.map(|after| format!("?after={after}")).unwrap_or_default();
+            let query = after
+                .map(|after| format!("?after={after}"))
+                .unwrap_or_default();
             let page: Page<T> = self.get(&format!("{path}{query}")).await?;
             items.extend(page.items);
             after = page.next;

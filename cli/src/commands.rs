@@ -41,11 +41,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         Command::Logs(args) => manage::logs(&context, args).await?,
         Command::Invoke(args) => invoke::run(&context, args).await?,
         Command::Attest(AttestCommand::Verify(args)) => attest::verify(&context, args).await?,
-        Command::Attest(AttestCommand::Inspect { document }) => attest::inspect(&context, &document)?,
+        Command::Attest(AttestCommand::Inspect { document }) => {
+            attest::inspect(&context, &document)?
+        }
         Command::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(&context, args)?,
         Command::Proxy(args) => proxy::run(&context, args).await?,
         Command::ControlPlane(args) => nacre_control_plane::cli::run(args).await?,
-        Command::Node(args) => nacre_host_proxy::cli::run(args, dev::nsm_emulator_command()?).await?,
+        Command::Node(args) => {
+            nacre_host_proxy::cli::run(args, dev::nsm_emulator_command()?).await?
+        }
         Command::NsmEmulator(args) => nacre_emulator::cli::run(args).await?,
     }
     Ok(ExitCode::SUCCESS)

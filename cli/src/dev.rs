@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,9 +18,9 @@ use nacre_emulator::pki::{Root, store};
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use serde::Serialize;
-use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::args::DevArgs;
@@ -50,7 +51,11 @@ struct Ready {
 /// Runs until ctrl-C or SIGTERM.
 pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<(), CliError> {
     let stop = Stop::listen(args.exit_on_stdin_eof)?;
-    let layout = Layout::new(args.data.clone().unwrap_or_else(|| context.home.path("dev")))?;
+    let layout = Layout::new(
+        args.data
+            .clone()
+            .unwrap_or_else(|| context.home.path("dev")),
+    )?;
     let _lock = layout.lock()?;
     let binaries = Binaries::find(args.onnxruntime.as_deref())?;
     let root = development_root(&layout)?;
@@ -95,10 +100,6 @@ async fn start(
     layout: &Layout,
     binaries: &Binaries,
 ) -> Result<(Supervised, Supervised), CliError> {
-    let verbose = |arguments: Vec<OsString>| Program {
-        path: binaries.nacre.clone(),
-        arguments,
-    };
     let deadline = Instant::now() + START;
     if !context.output.json {
         eprintln!("starting control plane, NSM emulator and enclave …");
@@ -106,18 +107,22 @@ async fn start(
     let listen = args.listen;
     let control_plane = Supervised::start("control-plane", deadline, {
         let (data, root, policy) = (layout.control_plane(), layout.root(), layout.policy());
+        let path = binaries.nacre.clone();
         move |announced| {
             // A port that the system chose stays the same for as long as `nacre dev` runs.
-            let kept = announced.and_then(|line| line.rsplit_once("//").map(|(_, addr)| addr.to_owned()));
+            let kept =
+                announced.and_then(|line| line.rsplit_once("//").map(|(_, addr)| addr.to_owned()));
             let listen = kept.unwrap_or_else(|| listen.to_string());
-            verbose(words([
+            let arguments = words([
                 ("control-plane", None),
                 ("--listen", Some(listen.into())),
                 ("--data", Some(data.clone().into())),
                 ("--root", Some(root.clone().into())),
                 ("--node-policy", Some(policy.clone().into())),
                 ("--exit-on-stdin-eof", None),
-            ]))
+            ]);
+            let path = path.clone();
+            Program { path, arguments }
         }
     })
     .await?;
@@ -132,7 +137,10 @@ async fn start(
         ("--worker-bin", Some(binaries.worker.clone().into())),
         ("--onnxruntime", Some(binaries.onnxruntime.clone().into())),
         ("--pki-dir", Some(layout.pki().into())),
-        ("--nsm-latency-ms", Some(args.nsm_latency_ms.to_string().into())),
+        (
+            "--nsm-latency-ms",
+            Some(args.nsm_latency_ms.to_string().into()),
+        ),
         ("--memory", Some(args.memory.to_string().into())),
         ("--exit-on-stdin-eof", None),
     ]);
@@ -163,7 +171,9 @@ async fn wait_until_online(profile: &Profile) -> Result<String, CliError> {
             return Ok(node.endpoint);
         }
     }
-    Err(CliError::TimedOut("the node did not register: see its messages above".to_owned()))
+    Err(CliError::TimedOut(
+        "the node did not register: see its messages above".to_owned(),
+    ))
 }
 
 fn announce(
@@ -196,7 +206,9 @@ fn announce(
 /// The root of everything this platform attests, made at the first start.
 fn development_root(layout: &Layout) -> Result<Root, CliError> {
     let mut rng = StdRng::try_from_rng(&mut SysRng).context("the system gives no randomness")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let root = store::load_or_create(&layout.pki(), &mut rng, now_ms);
     Ok(root.context("the development root")?)
@@ -217,7 +229,8 @@ async fn api_key(layout: &Layout) -> Result<String, CliError> {
     if let Ok(key) = std::fs::read_to_string(&file) {
         return Ok(key.trim().to_owned());
     }
-    let key = keys::create(&layout.control_plane(), "nacre dev").await?;
+    let made = keys::create(&layout.control_plane(), "nacre dev").await;
+    let key = made.context("the control plane's first API key")?.key;
     write_private(&file, key.as_bytes())?;
     Ok(key)
 }
@@ -231,7 +244,12 @@ impl Layout {
     fn new(dir: PathBuf) -> Result<Self, CliError> {
         let dir = std::path::absolute(dir)?;
         let layout = Self { dir };
-        for dir in [layout.dir.clone(), layout.pki(), layout.control_plane(), layout.node()] {
+        for dir in [
+            layout.dir.clone(),
+            layout.pki(),
+            layout.control_plane(),
+            layout.node(),
+        ] {
             make_private_dir(&dir)?;
         }
         Ok(layout)
@@ -285,16 +303,25 @@ impl Binaries {
         let nacre = std::env::current_exe()?;
         let beside = |name: &str| {
             let path = nacre.with_file_name(name);
-            let missing = || CliError::Usage(format!("{} is missing: run `make build`", path.display()));
+            let missing =
+                || CliError::Usage(format!("{} is missing: run `make build`", path.display()));
             path.is_file().then(|| path.clone()).ok_or_else(missing)
         };
         let brought = || {
-            let found = nacre.ancestors().map(|dir| dir.join(".deps/onnxruntime/libonnxruntime.so"));
+            let found = nacre
+                .ancestors()
+                .map(|dir| dir.join(".deps/onnxruntime/libonnxruntime.so"));
             found.into_iter().find(|path| path.is_file())
         };
-        let library = onnxruntime.map(Path::to_owned).or_else(brought).filter(|path| path.is_file());
+        let library = onnxruntime
+            .map(Path::to_owned)
+            .or_else(brought)
+            .filter(|path| path.is_file());
         let library = library.ok_or_else(|| {
-            CliError::Usage("libonnxruntime.so is missing: run `make setup`, or name it with --onnxruntime".to_owned())
+            CliError::Usage(
+                "libonnxruntime.so is missing: run `make setup`, or name it with --onnxruntime"
+                    .to_owned(),
+            )
         })?;
         Ok(Self {
             enclave: beside("nacre-enclave")?,
@@ -307,36 +334,35 @@ impl Binaries {
 
 /// When to stop: ctrl-C, SIGTERM, or the end of standard input where that was asked for.
 pub(crate) struct Stop {
-    stopped: tokio::sync::watch::Receiver<bool>,
+    stopped: CancellationToken,
 }
 
 impl Stop {
     pub(crate) fn listen(on_stdin_eof: bool) -> Result<Self, CliError> {
-        let (send, stopped) = tokio::sync::watch::channel(false);
+        let stopped = CancellationToken::new();
+        if on_stdin_eof {
+            let eof = stopped.clone();
+            // A read of standard input cannot be cancelled: it gets a thread that the process does not wait for.
+            std::thread::spawn(move || {
+                // An error is an end as well.
+                let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+                eof.cancel();
+            });
+        }
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let signalled = stopped.clone();
         tokio::spawn(async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
-                () = end_of_stdin(), if on_stdin_eof => {}
             }
-            // Nobody listens any more only when the platform has stopped already.
-            let _ = send.send(true);
+            signalled.cancel();
         });
         Ok(Self { stopped })
     }
 
     pub(crate) async fn wait(&self) {
-        let mut stopped = self.stopped.clone();
-        // The sender only goes away after it has sent.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+        self.stopped.cancelled().await;
     }
-}
-
-/// Reads standard input to its end.
-async fn end_of_stdin() {
-    let mut stdin = tokio::io::stdin();
-    let mut ignored = [0; 256];
-    while matches!(stdin.read(&mut ignored).await, Ok(count) if count > 0) {}
 }

@@ -1,6 +1,7 @@
 //! Errors of the command line: what to tell the user, and the exit status.
 
 use nacre_attestation_verifier::{PolicyError, ResultCode, RootsError, VerifyError};
+use nacre_client::proxy::ProxyError;
 use nacre_client::{ClientError, KserveError, ReceiptFileError};
 use nacre_protocol::bundle::BundleError;
 use nacre_protocol::manifest::ManifestError;
@@ -49,6 +50,9 @@ pub(crate) enum CliError {
     /// The attested channel.
     #[error(transparent)]
     Channel(#[from] ClientError),
+    /// The proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// A kept receipt.
     #[error(transparent)]
     Receipt(#[from] ReceiptFileError),
@@ -86,6 +90,7 @@ impl CliError {
             Self::Policy(_) => "policy-invalid",
             Self::Roots(_) => "root-invalid",
             Self::Channel(error) => error.code(),
+            Self::Proxy(error) => error.code(),
             Self::Receipt(error) => error.code(),
             Self::Function { code, .. } => code,
             Self::Other(_) => "failed",
@@ -104,7 +109,7 @@ impl CliError {
         };
         match (attestation, self) {
             (Some(code), _) => code.exit_status(),
-            (None, Self::Usage(_) | Self::Manifest(_) | Self::Bundle(_)) => {
+            (None, Self::Usage(_) | Self::Proxy(_) | Self::Manifest(_) | Self::Bundle(_)) => {
                 ResultCode::Usage.exit_status()
             }
             (None, Self::Unreachable { .. } | Self::Channel(_)) => 3,

@@ -18,7 +18,10 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     init_tracing(args.verbose);
     let json = args.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error.into(), json),
     };

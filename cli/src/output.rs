@@ -60,7 +60,10 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<_> = (0..head.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}"));
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, w)| format!("{cell:w$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let body = rows

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
 

@@ -16,7 +16,11 @@ const MAX_FILE: u64 = 1 << 20;
 
 impl TrustArgs {
     /// Root and policy from the flags, else from the profile. No measurements is an error, never a pass.
-    pub(crate) fn resolve(&self, home: &Home, profile: Option<&Profile>) -> Result<Trust, CliError> {
+    pub(crate) fn resolve(
+        &self,
+        home: &Home,
+        profile: Option<&Profile>,
+    ) -> Result<Trust, CliError> {
         let roots = self.roots(home, profile)?;
         let policy = self.policy(profile)?;
         Ok(Trust { roots, policy })
@@ -31,7 +35,10 @@ impl TrustArgs {
                 let missing = "there is no development root yet: `nacre dev` makes it";
                 from_hex(&root.ok_or_else(|| CliError::Usage(missing.to_owned()))?)
             }
-            Some(file) => Ok(Roots::from_pem_or_der(&read_bounded(file.as_ref(), MAX_FILE)?)?),
+            Some(file) => Ok(Roots::from_pem_or_der(&read_bounded(
+                file.as_ref(),
+                MAX_FILE,
+            )?)?),
             None => match profile.and_then(|profile| profile.root.as_deref()) {
                 Some(root) => from_hex(root),
                 None => Ok(Roots::aws()),
@@ -51,7 +58,8 @@ impl TrustArgs {
                 Some(policy) => Policy::from_json(policy.to_string().as_bytes())?,
                 None => {
                     return Err(CliError::Usage(
-                        "no measurements: give --policy FILE or --pcr0, --pcr1 and --pcr2".to_owned(),
+                        "no measurements: give --policy FILE or --pcr0, --pcr1 and --pcr2"
+                            .to_owned(),
                     ));
                 }
             },
@@ -123,8 +131,15 @@ impl Verdict {
         }
         lines.push(format!("module     {}", self.module_id));
         let basis = if self.archive { ", archive check" } else { "" };
-        lines.push(format!("age        {:.1} s{basis}", self.age_ms as f64 / 1000.0));
-        lines.extend(self.pcrs.iter().map(|(index, pcr)| format!("{:<11}{pcr}", format!("PCR{index}"))));
+        lines.push(format!(
+            "age        {:.1} s{basis}",
+            self.age_ms as f64 / 1000.0
+        ));
+        lines.extend(
+            self.pcrs
+                .iter()
+                .map(|(index, pcr)| format!("{:<11}{pcr}", format!("PCR{index}"))),
+        );
         lines.join("\n")
     }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn verify(context: &Context, args: AttestVerifyArgs) -> Result<
 /// Shows what a document claims. Nothing is verified, and the output says so.
 pub(crate) fn inspect(context: &Context, file: &Path) -> Result<(), CliError> {
     let document = UnverifiedDocument::parse(&read_document(file)?)?;
-    let shown = Shown::of(document.unverified_claims());
+    let shown = Shown::of(document.claims());
     context.output.result(&shown, |shown| shown.text())
 }
 
@@ -83,7 +83,11 @@ impl Shown {
             module_id: claims.module_id.clone(),
             timestamp_ms: claims.timestamp_ms,
             timestamp: at.map(|at| at.to_string()).unwrap_or_default(),
-            pcrs: claims.pcrs.iter().map(|(i, pcr)| (*i, hex::encode(pcr.0))).collect(),
+            pcrs: claims
+                .pcrs
+                .iter()
+                .map(|(i, pcr)| (*i, hex::encode(pcr.0)))
+                .collect(),
             debug: zero(0) && zero(1) && zero(2),
             public_key: hex(&claims.public_key),
             user_data: hex(&claims.user_data),
@@ -103,15 +107,25 @@ impl Shown {
         if self.debug {
             lines.push("mode         debug (PCR0–2 are zero)".to_owned());
         }
-        lines.extend(self.pcrs.iter().map(|(i, pcr)| format!("{:<13}{pcr}", format!("PCR{i}"))));
+        lines.extend(
+            self.pcrs
+                .iter()
+                .map(|(i, pcr)| format!("{:<13}{pcr}", format!("PCR{i}"))),
+        );
         let optional = [
             ("public_key", &self.public_key),
             ("user_data", &self.user_data),
             ("nonce", &self.nonce),
         ];
-        let optional = optional.into_iter().filter_map(|(name, hex)| Some((name, hex.as_ref()?)));
+        let optional = optional
+            .into_iter()
+            .filter_map(|(name, hex)| Some((name, hex.as_ref()?)));
         lines.extend(optional.map(|(name, hex)| format!("{name:<13}{hex}")));
-        lines.extend(self.unknown_keys.iter().map(|key| format!("unknown key  {key:?} (never used)")));
+        lines.extend(
+            self.unknown_keys
+                .iter()
+                .map(|key| format!("unknown key  {key:?} (never used)")),
+        );
         lines.join("\n")
     }
 }
@@ -119,13 +133,18 @@ impl Shown {
 /// A document as a file holds it: the bytes, or their base64 or hex as other tools print them.
 fn read_document(file: &Path) -> Result<Vec<u8>, CliError> {
     let bytes = read_bounded(file, 3 * MAX_DOCUMENT as u64)?;
-    let text = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
+    let text = std::str::from_utf8(&bytes)
+        .map(str::trim)
+        .unwrap_or_default();
     if let Ok(decoded) = hex::decode(text)
         && !decoded.is_empty()
     {
         return Ok(decoded);
     }
-    let unpadded = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let unpadded = text
+        .trim_end_matches('=')
+        .replace('+', "-")
+        .replace('/', "_");
     match nacre_protocol::encoding::from_base64url(&unpadded) {
         Ok(decoded) if !decoded.is_empty() => Ok(decoded),
         _ => Ok(bytes),
@@ -134,16 +153,24 @@ fn read_document(file: &Path) -> Result<Vec<u8>, CliError> {
 
 fn with_port(endpoint: &str) -> String {
     let after_bracket = endpoint.rsplit(']').next().unwrap_or(endpoint);
-    if after_bracket.contains(':') { endpoint.to_owned() } else { format!("{endpoint}:443") }
+    if after_bracket.contains(':') {
+        endpoint.to_owned()
+    } else {
+        format!("{endpoint}:443")
+    }
 }
 
 /// A time from the command line as the verifier takes it.
 pub(crate) fn unix_millis(at: jiff::Timestamp) -> Result<UnixMillis, CliError> {
     let millis = u64::try_from(at.as_millisecond());
-    millis.map(UnixMillis).map_err(|_| CliError::Usage("--at lies before 1970".to_owned()))
+    millis
+        .map(UnixMillis)
+        .map_err(|_| CliError::Usage("--at lies before 1970".to_owned()))
 }
 
 fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nacre_protocol::api::{CreateDeployment, Deployment};
-use nacre_protocol::bundle::{EMPTY_CONFIG, BundleFile};
+use nacre_protocol::bundle::{BundleFile, EMPTY_CONFIG};
 use nacre_protocol::control::FunctionState;
 use nacre_protocol::digest::Digest;
 use serde::Serialize;
@@ -59,7 +59,11 @@ pub(crate) async fn run(context: &Context, args: DeployArgs) -> Result<(), CliEr
         deployment,
     };
     context.output.result(&done, |done| {
-        let endpoints = done.deployment.leases.iter().map(|lease| lease.endpoint.as_str());
+        let endpoints = done
+            .deployment
+            .leases
+            .iter()
+            .map(|lease| lease.endpoint.as_str());
         let endpoints = endpoints.collect::<Vec<_>>().join(", ");
         format!(
             "{} version {} is ready at {endpoints}\ndigest {}",
@@ -80,7 +84,9 @@ pub(crate) fn digest(context: &Context, dir: &Path) -> Result<(), CliError> {
         function: source.manifest.function.name.to_string(),
         digest: source.bundle.digest(),
     };
-    context.output.result(&computed, |computed| computed.digest.to_string())
+    context
+        .output
+        .result(&computed, |computed| computed.digest.to_string())
 }
 
 async fn upload(api: &Api, source: &BundleDir, show: bool) -> Result<(), CliError> {
@@ -104,7 +110,9 @@ async fn put_file(
     progress: &ProgressBar,
 ) -> Result<(), CliError> {
     let path = source.path(file);
-    let open = tokio::fs::File::open(&path).await.map_err(CliError::file(&path))?;
+    let open = tokio::fs::File::open(&path)
+        .await
+        .map_err(CliError::file(&path))?;
     let progress = progress.clone();
     let stream = ReaderStream::with_capacity(open, CHUNK)
         .inspect_ok(move |chunk| progress.inc(chunk.len() as u64));
@@ -134,7 +142,10 @@ async fn wait_until_ready(
         deployment = match tokio::time::timeout_at(deadline, poll).await {
             Ok(polled) => polled?,
             Err(_) => {
-                let reason = deployment.reason.as_deref().unwrap_or("it is still loading");
+                let reason = deployment
+                    .reason
+                    .as_deref()
+                    .unwrap_or("it is still loading");
                 let message = format!("not ready after {} s: {reason}", limit.as_secs());
                 return Err(CliError::TimedOut(message));
             }
@@ -143,15 +154,23 @@ async fn wait_until_ready(
 }
 
 fn failed(deployment: &Deployment) -> CliError {
-    let of_leases = deployment.leases.iter().find_map(|lease| lease.error.clone());
+    let of_leases = deployment
+        .leases
+        .iter()
+        .find_map(|lease| lease.error.clone());
     let reason = of_leases.or_else(|| deployment.reason.clone());
     let reason = reason.unwrap_or_else(|| "no reason was given".to_owned());
     CliError::Deployment(format!("{} failed: {reason}", deployment.function))
 }
 
 fn progress_bar(total: u64, show: bool) -> ProgressBar {
-    let target = if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if show {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let style = "upload {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
-    let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(total), target).with_style(style)
 }

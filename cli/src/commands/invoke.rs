@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use nacre_client::{
-    AttestedClient, ClientError, ClientOptions, CheckedResponse, Endpoint, KserveClient,
+    AttestedClient, CheckedResponse, ClientError, ClientOptions, Endpoint, KserveClient,
 };
 use nacre_protocol::control::FunctionState;
 use nacre_protocol::digest::Digest;
@@ -34,7 +34,8 @@ struct Invoked {
 
 /// Calls a function and prints its answer.
 pub(crate) async fn run(context: &Context, args: InvokeArgs) -> Result<(), CliError> {
-    let login = context.login_unless(!args.target.endpoint.is_empty() && args.target.digest.is_some())?;
+    let login =
+        context.login_unless(!args.target.endpoint.is_empty() && args.target.digest.is_some())?;
     let profile = login.as_ref().map(|(_, profile)| profile);
     let trust = args.trust.resolve(&context.home, profile)?;
     let digest = wanted_digest(&args.target, login.as_ref(), &args.name)?;
@@ -43,7 +44,9 @@ pub(crate) async fn run(context: &Context, args: InvokeArgs) -> Result<(), CliEr
 
     let client = AttestedClient::new(trust, Some(digest), endpoints, ClientOptions::default());
     let enclave = client.attest().await?;
-    let (answer, _) = KserveClient::new(client, args.name.as_str()).infer_json(body).await?;
+    let (answer, _) = KserveClient::new(client, args.name.as_str())
+        .infer_json(body)
+        .await?;
     let CheckedResponse { response, proof } = answer;
     let status = response.status().as_u16();
     let proof = proof.ok_or(ClientError::NoReceipt { status })?;
@@ -72,7 +75,9 @@ pub(crate) async fn run(context: &Context, args: InvokeArgs) -> Result<(), CliEr
     );
     match args.output {
         Some(_) => Ok(()),
-        None => context.output.line(&String::from_utf8_lossy(response.body())),
+        None => context
+            .output
+            .line(&String::from_utf8_lossy(response.body())),
     }
 }
 
@@ -130,8 +135,13 @@ pub(crate) async fn find_endpoints(
 /// The endpoints of the function's replicas that are ready.
 pub(crate) async fn ask_endpoints(api: &Api, name: &FunctionName) -> Result<Vec<String>, CliError> {
     let function = api.function(name).await?;
-    let leases = function.deployment.map(|deployment| deployment.leases).unwrap_or_default();
-    let ready = leases.into_iter().filter(|lease| lease.state == FunctionState::Ready);
+    let leases = function
+        .deployment
+        .map(|deployment| deployment.leases)
+        .unwrap_or_default();
+    let ready = leases
+        .into_iter()
+        .filter(|lease| lease.state == FunctionState::Ready);
     Ok(ready.map(|lease| lease.endpoint).collect())
 }
 
@@ -140,14 +150,18 @@ fn read_input(input: &str) -> Result<Bytes, CliError> {
     let bytes = match input {
         "-" => {
             let mut bytes = Vec::new();
-            std::io::stdin().take(MAX_INPUT + 1).read_to_end(&mut bytes)?;
+            std::io::stdin()
+                .take(MAX_INPUT + 1)
+                .read_to_end(&mut bytes)?;
             bytes
         }
         json if inline => json.as_bytes().to_vec(),
         file => read_bounded(Path::new(file), MAX_INPUT)?,
     };
     if bytes.len() as u64 > MAX_INPUT {
-        return Err(CliError::Usage("the input is larger than 64 MiB".to_owned()));
+        return Err(CliError::Usage(
+            "the input is larger than 64 MiB".to_owned(),
+        ));
     }
     Ok(bytes.into())
 }

@@ -49,7 +49,10 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<(), CliErr
     };
     let functions = Api::new(&profile)?.functions().await?;
 
-    let name = context.profile.clone().unwrap_or_else(|| "default".to_owned());
+    let name = context
+        .profile
+        .clone()
+        .unwrap_or_else(|| "default".to_owned());
     context.home.save_profile(&name, &profile)?;
     let done = LoggedIn {
         profile: name,
@@ -77,7 +80,9 @@ fn read_key(file: Option<&Path>) -> Result<String, CliError> {
     if plain {
         Ok(key.to_owned())
     } else {
-        Err(CliError::Usage("give the API key on standard input or with --key-file".to_owned()))
+        Err(CliError::Usage(
+            "give the API key on standard input or with --key-file".to_owned(),
+        ))
     }
 }
 

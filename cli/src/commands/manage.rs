@@ -12,7 +12,10 @@ use crate::error::CliError;
 use crate::output::table;
 
 /// Lists functions, or shows one.
-pub(crate) async fn functions(context: &Context, name: Option<FunctionName>) -> Result<(), CliError> {
+pub(crate) async fn functions(
+    context: &Context,
+    name: Option<FunctionName>,
+) -> Result<(), CliError> {
     let (_, profile) = context.home.profile(context.profile.as_deref())?;
     let api = Api::new(&profile)?;
     let functions = match name {
@@ -21,7 +24,10 @@ pub(crate) async fn functions(context: &Context, name: Option<FunctionName>) -> 
     };
     context.output.result(&functions, |functions| {
         let head = ["NAME", "VERSION", "STATE", "REPLICAS", "DIGEST"];
-        table(&head, &functions.iter().map(function_row).collect::<Vec<_>>())
+        table(
+            &head,
+            &functions.iter().map(function_row).collect::<Vec<_>>(),
+        )
     })
 }
 
@@ -41,7 +47,9 @@ pub(crate) async fn delete(context: &Context, name: &FunctionName) -> Result<(),
     Api::new(&profile)?.delete_function(name).await?;
     dir.remove_pin(name)?;
     let done = serde_json::json!({ "deleted": name });
-    context.output.result(&done, |_| format!("{name} is deleted"))
+    context
+        .output
+        .result(&done, |_| format!("{name} is deleted"))
 }
 
 /// Prints a function's log, and goes on with `--follow`.
@@ -51,7 +59,9 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<(), CliErr
     let mut after = 0;
     let mut caught_up = false;
     loop {
-        let lines = api.logs(&args.name, after, caught_up && args.follow).await?;
+        let lines = api
+            .logs(&args.name, after, caught_up && args.follow)
+            .await?;
         for line in &lines {
             after = line.id;
             context.output.result(line, log_text)?;
@@ -67,18 +77,23 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<(), CliErr
 
 fn function_row(function: &Function) -> Vec<String> {
     let deployment = function.deployment.as_ref();
-    let version = function.versions.iter().find(|version| {
-        deployment.is_none_or(|deployment| deployment.digest == version.digest)
-    });
+    let version = function
+        .versions
+        .iter()
+        .find(|version| deployment.is_none_or(|deployment| deployment.digest == version.digest));
     let ready = deployment.map(|deployment| {
         let leases = deployment.leases.iter();
-        let ready = leases.filter(|lease| lease.state == FunctionState::Ready).count();
+        let ready = leases
+            .filter(|lease| lease.state == FunctionState::Ready)
+            .count();
         format!("{ready}/{}", deployment.replicas)
     });
     vec![
         function.name.to_string(),
         version.map(|v| v.version.to_string()).unwrap_or_default(),
-        deployment.map_or("not deployed", |d| state_name(d.state)).to_owned(),
+        deployment
+            .map_or("not deployed", |d| state_name(d.state))
+            .to_owned(),
         ready.unwrap_or_default(),
         version.map(|v| v.digest.to_string()).unwrap_or_default(),
     ]

@@ -30,20 +30,27 @@ pub(crate) async fn run(context: &Context, args: ProxyArgs) -> Result<(), CliErr
     let trust = args.trust.resolve(&context.home, profile)?;
     let functions = functions(&args, login.as_ref())?;
     let root = root_name(trust.roots.kind());
-    let names: Vec<_> = functions.iter().map(|function| function.name.clone()).collect();
+    let names: Vec<_> = functions
+        .iter()
+        .map(|function| function.name.clone())
+        .collect();
 
-    let mut config = ProxyConfig::new(listen(&args.listen)?);
+    let listen: ProxyListen = args.listen.parse()?;
+    let mut config = ProxyConfig::new(listen);
     config.allow_hosts = args.allow_host;
     let resolver = Endpoints::new(&args.target, profile)?;
-    let proxy = proxy::bind(config, trust, functions, resolver).await;
-    let proxy = proxy.map_err(|e| CliError::Other(e.into()))?;
+    let proxy = proxy::bind(config, trust, functions, resolver).await?;
     let listening = Listening {
-        listening: proxy.address(),
+        listening: proxy.local_addr().to_string(),
         functions: names,
         root,
     };
     context.output.result(&listening, |listening| {
-        let names: Vec<_> = listening.functions.iter().map(FunctionName::as_str).collect();
+        let names: Vec<_> = listening
+            .functions
+            .iter()
+            .map(FunctionName::as_str)
+            .collect();
         let (at, root) = (&listening.listening, listening.root);
         format!("listening on {at} for {} ({root})", names.join(", "))
     })?;
@@ -74,16 +81,6 @@ fn functions(
     pinned.collect()
 }
 
-fn listen(text: &str) -> Result<ProxyListen, CliError> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(ProxyListen::Unix(path.into()));
-    }
-    let address = text.parse();
-    address
-        .map(ProxyListen::Tcp)
-        .map_err(|_| CliError::Usage(format!("--listen {text:?}: write IP:PORT or unix:PATH")))
-}
-
 /// Where functions answer: named on the command line, or asked of the control plane each time.
 struct Endpoints {
     named: Vec<Endpoint>,
@@ -104,7 +101,9 @@ impl Resolver for Endpoints {
         let Some(api) = self.api.as_ref().filter(|_| self.named.is_empty()) else {
             return Ok(self.named.clone());
         };
-        let found = ask_endpoints(api, function).await.map_err(|e| e.to_string())?;
+        let found = ask_endpoints(api, function)
+            .await
+            .map_err(|e| e.to_string())?;
         // A replica whose address cannot be read is none; the others still answer.
         Ok(found.iter().filter_map(|text| text.parse().ok()).collect())
     }

@@ -1,7 +1,7 @@
 //! `nacre receipt verify`: off line, years later.
 
-use nacre_client::{ReceiptFileError, verify_receipt_file};
 use nacre_client::ClientError;
+use nacre_client::{ReceiptFileError, verify_receipt_file};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::receipt::ReceiptError;
 use nacre_protocol::receipt_file::MAX_RECEIPT_FILE;
@@ -29,7 +29,9 @@ struct Proven {
 /// Checks a receipt file against the two bodies; the exit status is the result code.
 pub(crate) fn verify(context: &Context, args: ReceiptVerifyArgs) -> Result<(), CliError> {
     let profile = context.home.profile(context.profile.as_deref()).ok();
-    let trust = args.trust.resolve(&context.home, profile.as_ref().map(|(_, profile)| profile))?;
+    let trust = args
+        .trust
+        .resolve(&context.home, profile.as_ref().map(|(_, profile)| profile))?;
     let file = read_bounded(&args.file, MAX_RECEIPT_FILE as u64)?;
     let request = read_bounded(&args.request, MAX_BODY)?;
     let response = read_bounded(&args.response, MAX_BODY)?;
@@ -37,7 +39,10 @@ pub(crate) fn verify(context: &Context, args: ReceiptVerifyArgs) -> Result<(), C
 
     let verified = verify_receipt_file(&file, &request, &response, &trust, at)?;
     let claims = verified.receipt.receipt;
-    if let Some(wanted) = args.digest.filter(|wanted| *wanted != claims.function_digest) {
+    if let Some(wanted) = args
+        .digest
+        .filter(|wanted| *wanted != claims.function_digest)
+    {
         let got = claims.function_digest;
         let other = ReceiptError::Function { wanted, got };
         return Err(ReceiptFileError::from(ClientError::from(other)).into());

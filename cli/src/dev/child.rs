@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::CliError;
 
@@ -31,7 +31,7 @@ pub(super) struct Program {
 #[derive(Debug)]
 pub(super) struct Supervised {
     announced: String,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
     supervisor: JoinHandle<()>,
 }
 
@@ -44,14 +44,13 @@ impl Supervised {
         program: impl Fn(Option<&str>) -> Program + Send + Sync + 'static,
     ) -> Result<Self, CliError> {
         let running = Running::start(&program(None), deadline).await;
-        let running = running.map_err(|reason| CliError::Other(anyhow::anyhow!("{name}: {reason}")))?;
+        let running =
+            running.map_err(|reason| CliError::Other(anyhow::anyhow!("{name}: {reason}")))?;
         let announced = running.first_line.clone();
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
         let first_line = announced.clone();
-        let supervisor = tokio::spawn(async move {
-            let restart = || program(Some(&first_line));
-            supervise(name, running, restart, stopped).await;
-        });
+        let restart = move || program(Some(&first_line));
+        let supervisor = tokio::spawn(supervise(name, running, restart, stop.clone()));
         Ok(Self {
             announced,
             stop,
@@ -66,8 +65,8 @@ impl Supervised {
 
     /// Stops the child and waits until it is gone.
     pub(super) async fn stop(self) {
-        // A supervisor that has ended already has no child.
-        let _ = self.stop.send(true);
+        self.stop.cancel();
+        // A supervisor that panicked has dropped its child, which kills it.
         let _ = self.supervisor.await;
     }
 }
@@ -76,7 +75,7 @@ async fn supervise(
     name: &'static str,
     first: Running,
     program: impl Fn() -> Program + Send,
-    mut stopped: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     let mut running = Some(first);
     let mut backoff = Duration::ZERO;
@@ -88,7 +87,7 @@ async fn supervise(
                     tracing::warn!(name, ?exit, "ended, starting again");
                     backoff = if born.elapsed() >= HEALTHY { Duration::ZERO } else { next(backoff) };
                 }
-                _ = stopped.wait_for(|stopped| *stopped) => {
+                () = stop.cancelled() => {
                     if let Some(child) = running.take() {
                         child.stop().await;
                     }
@@ -98,7 +97,7 @@ async fn supervise(
         }
         tokio::select! {
             () = sleep_until(Instant::now() + backoff) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = stop.cancelled() => return,
         }
         running = match Running::start(&program(), Instant::now() + RESTART).await {
             Ok(child) => Some(child),
