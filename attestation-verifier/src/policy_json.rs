@@ -138,8 +138,6 @@ const MAX_JSON_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-
     use proptest::prelude::*;
 
     use super::*;
