@@ -31,8 +31,27 @@ Exit status: 0 done or trusted · 1 failed · 2 wrong usage, or a policy without
 4 the control plane refused · 5 timed out · 6 the function or its deployment failed · attestation: 10 malformed ·
 11 chain · 12 signature · 13 time · 14 measurements · 15 binding (nonce, key, receipt)";
 
+/// Every command: those of people, and those that run a part of the platform.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    User(UserCommand),
+    #[command(flatten)]
+    Platform(PlatformCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlatformCommand {
+    /// Run a control plane, or manage its API keys.
+    ControlPlane(ControlPlaneArgs),
+    /// Run a node: an enclave with its host proxy and agent.
+    Node(NodeArgs),
+    /// Run the NSM emulator: a Nitro Security Module with a development root, on a Unix socket.
+    NsmEmulator(NsmEmulatorArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
     /// Run control plane, NSM emulator, node and enclave on this machine; ctrl-C leaves nothing behind.
     Dev(DevArgs),
     /// Keep the address and API key of a control plane, and what to trust.
@@ -68,12 +87,6 @@ pub(crate) enum Command {
         /// The directory with nacre.toml.
         dir: PathBuf,
     },
-    /// Run a control plane, or manage its API keys.
-    ControlPlane(ControlPlaneArgs),
-    /// Run a node: an enclave with its host proxy and agent.
-    Node(NodeArgs),
-    /// Run the NSM emulator: a Nitro Security Module with a development root, on a Unix socket.
-    NsmEmulator(NsmEmulatorArgs),
 }
 
 #[derive(Debug, ClapArgs)]

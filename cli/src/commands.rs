@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::args::{Args, AttestCommand, Command, ReceiptCommand};
+use crate::args::{Args, AttestCommand, Command, PlatformCommand, ReceiptCommand, UserCommand};
 use crate::dev;
 use crate::error::CliError;
 use crate::output::Output;
@@ -23,34 +23,49 @@ pub(crate) struct Context {
     pub(crate) output: Output,
 }
 
-/// Runs the command.
+/// Runs the command. Those that run a part of the platform need no home: they may have a cleared environment.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
-    let context = Context {
-        home: Home::find()?,
-        profile: args.profile,
-        output: Output { json: args.json },
-    };
     match args.command {
-        Command::Dev(args) => dev::run(&context, args).await?,
-        Command::Login(args) => login::run(&context, args).await?,
-        Command::Deploy(args) => deploy::run(&context, args).await?,
-        Command::Digest { dir } => deploy::digest(&context, &dir)?,
-        Command::Functions { name } => manage::functions(&context, name).await?,
-        Command::Nodes => manage::nodes(&context).await?,
-        Command::Delete { name } => manage::delete(&context, &name).await?,
-        Command::Logs(args) => manage::logs(&context, args).await?,
-        Command::Invoke(args) => invoke::run(&context, args).await?,
-        Command::Attest(AttestCommand::Verify(args)) => attest::verify(&context, args).await?,
-        Command::Attest(AttestCommand::Inspect { document }) => {
-            attest::inspect(&context, &document)?
+        Command::Platform(command) => run_platform(command).await?,
+        Command::User(command) => {
+            let context = Context {
+                home: Home::find()?,
+                profile: args.profile,
+                output: Output { json: args.json },
+            };
+            run_for_user(&context, command).await?;
         }
-        Command::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(&context, args)?,
-        Command::Proxy(args) => proxy::run(&context, args).await?,
-        Command::ControlPlane(args) => nacre_control_plane::cli::run(args).await?,
-        Command::Node(args) => {
-            nacre_host_proxy::cli::run(args, dev::nsm_emulator_command()?).await?
-        }
-        Command::NsmEmulator(args) => nacre_emulator::cli::run(args).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn run_platform(command: PlatformCommand) -> Result<(), CliError> {
+    match command {
+        PlatformCommand::ControlPlane(args) => nacre_control_plane::cli::run(args).await?,
+        PlatformCommand::Node(args) => {
+            nacre_host_proxy::cli::run(args, dev::nsm_emulator_command()?).await?;
+        }
+        PlatformCommand::NsmEmulator(args) => nacre_emulator::cli::run(args).await?,
+    }
+    Ok(())
+}
+
+async fn run_for_user(context: &Context, command: UserCommand) -> Result<(), CliError> {
+    match command {
+        UserCommand::Dev(args) => dev::run(context, args).await,
+        UserCommand::Login(args) => login::run(context, args).await,
+        UserCommand::Deploy(args) => deploy::run(context, args).await,
+        UserCommand::Digest { dir } => deploy::digest(context, &dir),
+        UserCommand::Functions { name } => manage::functions(context, name).await,
+        UserCommand::Nodes => manage::nodes(context).await,
+        UserCommand::Delete { name } => manage::delete(context, &name).await,
+        UserCommand::Logs(args) => manage::logs(context, args).await,
+        UserCommand::Invoke(args) => invoke::run(context, args).await,
+        UserCommand::Attest(AttestCommand::Verify(args)) => attest::verify(context, args).await,
+        UserCommand::Attest(AttestCommand::Inspect { document }) => {
+            attest::inspect(context, &document)
+        }
+        UserCommand::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(context, args),
+        UserCommand::Proxy(args) => proxy::run(context, args).await,
+    }
 }
