@@ -149,8 +149,14 @@ async fn process(arguments: ProcessArguments) -> Result<(), Refusal> {
     serve(enclave, stdin_closed()).await
 }
 
-fn config(common: Common, tls: Address, control: Address, require_full_isolation: bool) -> Config {
+fn config(common: Common, tls: Address, control: Address, production: bool) -> Config {
     let max_body = common.max_body;
+    // Inside an enclave nobody else is there; a developer's machine may run several of these processes.
+    let first_slot = if production {
+        0
+    } else {
+        std::process::id() % 10_000 * 1_000
+    };
     Config {
         tls,
         control,
@@ -159,7 +165,8 @@ fn config(common: Common, tls: Address, control: Address, require_full_isolation
             worker_bin: common.worker,
             onnxruntime: common.onnxruntime,
             max_output_bytes: max_body as u64,
-            require_full_isolation,
+            first_slot,
+            require_full_isolation: production,
         },
         limits: Limits {
             max_body,

@@ -173,7 +173,9 @@ impl Channel {
         let arrived = match read_body(&parts.headers, &mut body, &self.json, |_| ()).await {
             Ok(arrived) => arrived,
             Err(error) => {
-                linger(&parts.headers, body);
+                if error.is_refusal() {
+                    linger(&parts.headers, body);
+                }
                 let problem = Problem::new(error.status(), error.code(), "The body did not arrive");
                 return Err(problem.with_detail(error.to_string()));
             }

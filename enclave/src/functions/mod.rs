@@ -44,6 +44,9 @@ pub struct WorkerSettings {
     pub onnxruntime: PathBuf,
     /// Most bytes that one inference may answer.
     pub max_output_bytes: u64,
+    /// Workers' user ids begin here (in slots of [`crate::workers::FIRST_UID`]); two enclaves on one machine must not
+    /// share any.
+    pub first_slot: u32,
     /// Refuse to run a worker without every wall around it, as production does.
     pub require_full_isolation: bool,
 }
@@ -91,8 +94,8 @@ impl Functions {
             places: RwLock::default(),
             blobs: BlobStore::new(budget.clone()),
             budget,
+            uids: UidSlots::starting_at(settings.first_slot),
             settings,
-            uids: UidSlots::default(),
             events,
             worker_events,
         }

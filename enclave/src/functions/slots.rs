@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Gives out slots. Clones give out of the same.
-#[derive(Debug, Clone, Default)]
-pub(super) struct UidSlots(Arc<Mutex<BTreeSet<u32>>>);
+#[derive(Debug, Clone)]
+pub(super) struct UidSlots {
+    first: u32,
+    taken: Arc<Mutex<BTreeSet<u32>>>,
+}
 
 /// A slot, given back when dropped.
 #[derive(Debug)]
@@ -15,10 +18,18 @@ pub(super) struct UidSlot {
 }
 
 impl UidSlots {
+    /// All of them free, from this one on.
+    pub(super) fn starting_at(first: u32) -> Self {
+        Self {
+            first,
+            taken: Arc::default(),
+        }
+    }
+
     /// The lowest free slot.
     pub(super) fn take(&self) -> UidSlot {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = (0..)
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = (self.first..)
             .find(|number| !taken.contains(number))
             .unwrap_or(u32::MAX);
         taken.insert(number);
@@ -37,7 +48,11 @@ impl UidSlot {
 
 impl Drop for UidSlot {
     fn drop(&mut self) {
-        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .slots
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         taken.remove(&self.number);
     }
 }
@@ -48,10 +63,10 @@ mod tests {
 
     #[test]
     fn no_two_workers_share_one() {
-        let slots = UidSlots::default();
+        let slots = UidSlots::starting_at(700);
         let (a, b) = (slots.take(), slots.take());
-        assert_eq!((a.number(), b.number()), (0, 1));
+        assert_eq!((a.number(), b.number()), (700, 701));
         drop(a);
-        assert_eq!(slots.take().number(), 0);
+        assert_eq!(slots.take().number(), 700);
     }
 }

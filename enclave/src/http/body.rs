@@ -92,6 +92,11 @@ pub(crate) enum BodyError {
 }
 
 impl BodyError {
+    /// Whether the peer may still be sending, so that it is worth a [`linger`].
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Overloaded)
+    }
+
     /// HTTP status.
     pub(crate) fn status(&self) -> u16 {
         match self {

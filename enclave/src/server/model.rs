@@ -46,7 +46,9 @@ pub(super) async fn answer(
     let arrived = match read_body(&parts.headers, &mut body, &enclave.bodies, count).await {
         Ok(arrived) => arrived,
         Err(error) => {
-            linger(&parts.headers, body);
+            if error.is_refusal() {
+                linger(&parts.headers, body);
+            }
             return (body_error(&error), MoreHeaders::new());
         }
     };

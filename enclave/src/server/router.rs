@@ -89,7 +89,9 @@ async fn kserve(enclave: &Arc<Enclave>, request: Request<Incoming>) -> (Answer, 
     let answer = match read_body(&parts.headers, &mut body, &enclave.bodies, count).await {
         Ok(_) => answer,
         Err(error) => {
-            linger(&parts.headers, body);
+            if error.is_refusal() {
+                linger(&parts.headers, body);
+            }
             model::body_error(&error)
         }
     };
