@@ -12,6 +12,8 @@ FUZZ_SECONDS = 60
 
 export NACRE_ONNXRUNTIME = $(DEPS)/onnxruntime/libonnxruntime.so
 export NACRE_TEST_PYTHON = $(DEPS)/venv/bin/python
+# ONNX Runtime's own builds report usage to their maker unless they are told not to.
+export ORT_DISABLE_TELEMETRY = 1
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.* ## /\1	/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
