@@ -1,4 +1,9 @@
 //! What the end-to-end tests and benchmarks share.
 
 pub mod bench;
+pub mod examples;
+pub mod http;
 pub mod platform;
+pub mod processes;
+pub mod tls;
+pub mod traffic;

@@ -3,12 +3,22 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use nacre_attestation_verifier::{Policy, Roots};
+use nacre_client::Trust;
+use nacre_protocol::control::EnclaveStatus;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::http::ask_socket;
+use crate::processes::{self, Part, command_line, descendants, is_running};
+
+/// How long a platform may take to leave.
+const STOP: Duration = Duration::from_secs(15);
 
 /// A running `nacre dev`; everything of it ends with this value.
 #[derive(Debug)]
@@ -84,6 +94,22 @@ impl Platform {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// Runs `nacre --json …`, which must fail.
+    pub fn refusal(&self, arguments: &[&str]) -> anyhow::Result<Refusal> {
+        Refusal::of(self.nacre(["--json"].iter().chain(arguments)))
+    }
+
+    /// Runs `nacre …`, which must succeed, and gives the text that it printed.
+    pub fn text(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.nacre(arguments).output()?;
+        ensure!(
+            output.status.success(),
+            "nacre {arguments:?}: {}",
+            describe(&output)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Deploys one of the repository's examples; gives its digest.
     pub fn deploy_example(&self, name: &str) -> anyhow::Result<String> {
         let dir = repository().join("examples").join(name);
@@ -91,22 +117,63 @@ impl Platform {
         Ok(deployed["digest"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Every process of the platform whose command line has all these words.
-    pub fn processes(&self, words: &[&str]) -> Vec<u32> {
+    /// What its callers trust: the development root, and the measurements of exactly these programs.
+    pub fn trust(&self) -> anyhow::Result<Trust> {
+        let roots = Roots::from_pem_or_der(&std::fs::read(self.ready("root"))?)?;
+        let policy = Policy::from_json(&std::fs::read(self.ready("policy"))?)?;
+        Ok(Trust { roots, policy })
+    }
+
+    /// The processes of one part of it that run now.
+    pub fn pids(&self, part: Part) -> Vec<u32> {
         let mut family = descendants(self.pid());
-        family.retain(|pid| {
-            let line = command_line(*pid);
-            words
-                .iter()
-                .all(|word| line.iter().any(|arg| arg.ends_with(word)))
-        });
+        family.retain(|pid| is_running(*pid) && part.is(&command_line(*pid)));
         family
+    }
+
+    /// The one process of a part.
+    pub fn pid_of(&self, part: Part) -> anyhow::Result<u32> {
+        let pids = self.pids(part);
+        ensure!(pids.len() == 1, "{part:?}: {pids:?}");
+        Ok(pids[0])
+    }
+
+    /// The enclave's control socket: what the host sees of it.
+    pub fn control_socket(&self) -> anyhow::Result<PathBuf> {
+        let arguments = command_line(self.pid_of(Part::Enclave)?);
+        let mut arguments = arguments
+            .iter()
+            .skip_while(|word| *word != "--control")
+            .skip(1);
+        let socket = arguments
+            .next()
+            .and_then(|address| address.strip_prefix("unix:"));
+        Ok(socket.context("the enclave has no control socket")?.into())
+    }
+
+    /// The enclave's own account of itself.
+    pub fn enclave_status(&self) -> anyhow::Result<EnclaveStatus> {
+        let answer = ask_socket(&self.control_socket()?, "GET", "/v1/status", b"")?;
+        Ok(serde_json::from_slice(&answer.body)?)
+    }
+
+    /// Sends a signal to `nacre dev` itself.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        processes::signal(self.pid(), signal)
+    }
+
+    /// Waits until `nacre dev` has left, for whatever reason.
+    pub fn wait(mut self) -> anyhow::Result<ExitStatus> {
+        let status = wait_for("nacre dev leaves", STOP, || {
+            self.child.try_wait().transpose()
+        });
+        Ok(status??)
     }
 
     /// Stops the platform as its user would, and waits until it has left.
     pub fn stop(mut self) -> anyhow::Result<()> {
         drop(self.stdin.take());
-        let left = self.child.wait()?;
+        let left = self.wait()?;
         ensure!(left.success(), "nacre dev left with {left}");
         Ok(())
     }
@@ -115,7 +182,7 @@ impl Platform {
 impl Drop for Platform {
     fn drop(&mut self) {
         drop(self.stdin.take());
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + STOP;
         while Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
@@ -125,6 +192,48 @@ impl Drop for Platform {
         // Stuck: the test that owned it is told by the processes it finds.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// How a `nacre --json` command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Exit status.
+    pub exit: i32,
+    /// The error's stable code.
+    pub code: String,
+    /// The error's words.
+    pub message: String,
+}
+
+impl Refusal {
+    /// Runs a command with `--json` that must fail, with one error in JSON on standard error and nothing on standard
+    /// output.
+    pub fn of(mut command: Command) -> anyhow::Result<Self> {
+        let output = command.stdin(Stdio::null()).output()?;
+        Self::read(&output).with_context(|| format!("{command:?}: {}", describe(&output)))
+    }
+
+    fn read(output: &Output) -> anyhow::Result<Self> {
+        ensure!(!output.status.success(), "it succeeded");
+        ensure!(output.stdout.is_empty(), "it printed a result");
+        let error: Value = serde_json::from_slice(&output.stderr)?;
+        let exit = output.status.code().context("it was killed")?;
+        ensure!(
+            error["exit_status"] == exit,
+            "the error names another exit status"
+        );
+        let field = |name: &str| error["error"][name].as_str().map(str::to_owned);
+        Ok(Self {
+            exit,
+            code: field("code").context("no code")?,
+            message: field("message").context("no message")?,
+        })
+    }
+
+    /// Exit status and code, for comparison.
+    pub fn is(&self) -> (i32, &str) {
+        (self.exit, &self.code)
     }
 }
 
@@ -250,54 +359,4 @@ pub fn wait_for<T>(
         ensure!(Instant::now() < deadline, "not within {limit:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
-}
-
-/// All descendants of a process, by `/proc`.
-pub fn descendants(root: u32) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> = all_processes()
-        .filter_map(|pid| Some((pid, parent(pid)?)))
-        .collect();
-    let mut family = vec![root];
-    let mut at = 0;
-    while at < family.len() {
-        let parent = family[at];
-        family.extend(
-            parents
-                .iter()
-                .filter(|(_, p)| *p == parent)
-                .map(|(pid, _)| *pid),
-        );
-        at += 1;
-    }
-    family.remove(0);
-    family
-}
-
-/// Whether a process still runs (a zombie does not).
-pub fn is_running(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-    !state.is_empty() && !state.starts_with('Z')
-}
-
-/// A process's arguments.
-pub fn command_line(pid: u32) -> Vec<String> {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = line
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty());
-    words
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect()
-}
-
-fn all_processes() -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = stat.rsplit(')').next()?;
-    after_name.split_whitespace().nth(1)?.parse().ok()
 }

@@ -21,13 +21,21 @@ impl Bare {
     /// Loads a model with one intra-op thread that does not spin, as a worker does.
     pub fn load(library: &Path, model: &Path, shape: &[u64], data: &[f32]) -> anyhow::Result<Self> {
         let environment = ort::init_from(library).map_err(|e| anyhow!("{e}"))?;
-        let environment = environment.with_telemetry(false).build().map_err(|e| anyhow!("{e}"))?;
+        let environment = environment
+            .with_telemetry(false)
+            .build()
+            .map_err(|e| anyhow!("{e}"))?;
         let session = Session::builder(&environment)
             .and_then(|b| Ok(b.with_intra_threads(1)?))
             .and_then(|b| Ok(b.with_inter_threads(1)?))
             .and_then(|mut b| b.commit_from_file(model))
             .map_err(|e| anyhow!("{}: {e}", model.display()))?;
-        let input = session.inputs().first().context("no input")?.name().to_owned();
+        let input = session
+            .inputs()
+            .first()
+            .context("no input")?
+            .name()
+            .to_owned();
         Ok(Self {
             session,
             input,
@@ -44,7 +52,9 @@ impl Bare {
             .session
             .run(ort::inputs![self.input.as_str() => tensor])
             .map_err(|e| anyhow!("{e}"))?;
-        let (_, data) = outputs[0].try_extract_tensor::<f32>().map_err(|e| anyhow!("{e}"))?;
+        let (_, data) = outputs[0]
+            .try_extract_tensor::<f32>()
+            .map_err(|e| anyhow!("{e}"))?;
         Ok(data.to_vec())
     }
 

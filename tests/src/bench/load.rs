@@ -75,16 +75,27 @@ pub async fn sample_connection(
         let begun = Instant::now();
         let response = connection.send(request).await?;
         let status = response.status();
-        ensure!(response.headers().contains_key(RECEIPT_HEADER), "no receipt ({status})");
+        ensure!(
+            response.headers().contains_key(RECEIPT_HEADER),
+            "no receipt ({status})"
+        );
         let body = response.into_body().collect().await?.to_bytes();
         samples.push(begun.elapsed());
-        ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+        ensure!(
+            status.is_success(),
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        );
     }
     Ok(samples)
 }
 
 /// Times calls of the checking client: every receipt is verified.
-pub async fn sample_checked(client: &AttestedClient, call: &Call, calls: usize) -> anyhow::Result<Samples> {
+pub async fn sample_checked(
+    client: &AttestedClient,
+    call: &Call,
+    calls: usize,
+) -> anyhow::Result<Samples> {
     let mut samples = Samples::default();
     for _ in 0..calls {
         let request = call.request::<Bytes>()?;
@@ -127,7 +138,10 @@ pub async fn throughput(
             tokio::spawn(async move {
                 let mut samples = Samples::default();
                 // Eight at a time keeps the shared counter out of the way.
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(8)).is_ok() {
+                while left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(8))
+                    .is_ok()
+                {
                     samples.extend(sample_connection(&mut connection, &call, 8).await?);
                 }
                 anyhow::Ok(samples)
@@ -149,5 +163,10 @@ pub async fn throughput(
 /// A client that checks every receipt.
 pub fn checking_client(endpoint: &Endpoint, trust: &Trust, digest: Digest) -> AttestedClient {
     let endpoints = vec![endpoint.clone()];
-    AttestedClient::new(trust.clone(), Some(digest), endpoints, ClientOptions::default())
+    AttestedClient::new(
+        trust.clone(),
+        Some(digest),
+        endpoints,
+        ClientOptions::default(),
+    )
 }

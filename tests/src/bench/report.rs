@@ -10,22 +10,35 @@ const END: &str = "<!-- bench:end -->";
 /// Puts `text` between the markers.
 pub fn write(specification: &Path, text: &str) -> anyhow::Result<()> {
     let old = std::fs::read_to_string(specification)?;
-    let (before, rest) = old.split_once(BEGIN).context("no begin marker in SPECIFICATION.md")?;
-    let (_, after) = rest.split_once(END).context("no end marker in SPECIFICATION.md")?;
+    let (before, rest) = old
+        .split_once(BEGIN)
+        .context("no begin marker in SPECIFICATION.md")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("no end marker in SPECIFICATION.md")?;
     let new = format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", text.trim());
     Ok(std::fs::write(specification, new)?)
 }
 
 /// Processor, cores, memory and kernel of this machine.
 pub fn machine() -> String {
-    let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
+    let cpu =
+        field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kib: u64 = field("/proc/meminfo", "MemTotal")
         .and_then(|total| total.split_whitespace().next()?.parse().ok())
         .unwrap_or(0);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let kernel = kernel.trim().split('-').next().unwrap_or_default().to_owned();
-    format!("{cpu}, {cores} cores, {} GiB, Linux {kernel}", kib.div_ceil(1 << 20))
+    let kernel = kernel
+        .trim()
+        .split('-')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    format!(
+        "{cpu}, {cores} cores, {} GiB, Linux {kernel}",
+        kib.div_ceil(1 << 20)
+    )
 }
 
 fn field(file: &str, name: &str) -> Option<String> {

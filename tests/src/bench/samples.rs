@@ -24,7 +24,9 @@ impl Samples {
         self.durations.sort_unstable();
         let last = self.durations.len().saturating_sub(1);
         let at = ((last as f64) * share).round() as usize;
-        self.durations.get(at).map_or(f64::NAN, |d| d.as_secs_f64() * 1e6)
+        self.durations
+            .get(at)
+            .map_or(f64::NAN, |d| d.as_secs_f64() * 1e6)
     }
 }
 
@@ -35,7 +37,9 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_sorted_samples() {
         let mut samples = Samples::default();
-        (1..=101).rev().for_each(|n| samples.push(Duration::from_micros(n)));
+        (1..=101)
+            .rev()
+            .for_each(|n| samples.push(Duration::from_micros(n)));
         assert_eq!(samples.percentile(0.5), 51.0);
         assert_eq!(samples.percentile(0.99), 100.0);
         assert!(Samples::default().percentile(0.5).is_nan());

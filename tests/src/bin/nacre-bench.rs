@@ -5,8 +5,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use nacre_attestation_verifier::{Policy, Roots};
-use nacre_client::{AttestedConnection, Endpoint, Trust};
+use nacre_client::{AttestedConnection, Endpoint};
 use nacre_tests::bench::bare::Bare;
 use nacre_tests::bench::load::{
     Call, checking_client, sample_checked, sample_connection, throughput,
@@ -40,7 +39,9 @@ struct Row {
 }
 
 fn main() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let platform = Platform::start()?;
     let rows: anyhow::Result<Vec<Row>> = cases()?
         .iter()
@@ -53,13 +54,15 @@ fn main() -> anyhow::Result<()> {
     platform.stop()
 }
 
-
 async fn measure(platform: &Platform, case: &Case) -> anyhow::Result<Row> {
     let digest = platform.deploy_example(case.model)?.parse()?;
-    let trust = trust(platform)?;
+    let trust = platform.trust()?;
     let endpoint: Endpoint = platform.ready("node").parse()?;
     let call = Call::binary(case.model, digest, case.input, &case.shape, &case.data);
-    let model = repository().join("examples").join(case.model).join("model.onnx");
+    let model = repository()
+        .join("examples")
+        .join(case.model)
+        .join("model.onnx");
     let mut bare = Bare::load(&onnxruntime(), &model, &case.shape, &case.data)?;
     let limit = std::time::Duration::from_secs(30);
     let mut connection = AttestedConnection::open(&endpoint, &trust, limit).await?;
@@ -80,8 +83,10 @@ async fn measure(platform: &Platform, case: &Case) -> anyhow::Result<Row> {
     };
     for _ in 0..ROUNDS {
         row.bare.extend(bare.sample(CALLS_A_ROUND)?);
-        row.platform.extend(sample_connection(&mut connection, &call, CALLS_A_ROUND).await?);
-        row.checked.extend(sample_checked(&client, &call, CALLS_A_ROUND).await?);
+        row.platform
+            .extend(sample_connection(&mut connection, &call, CALLS_A_ROUND).await?);
+        row.checked
+            .extend(sample_checked(&client, &call, CALLS_A_ROUND).await?);
     }
     let begun = std::time::Instant::now();
     bare.sample(THROUGHPUT_CALLS)?;
@@ -92,17 +97,22 @@ async fn measure(platform: &Platform, case: &Case) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-fn trust(platform: &Platform) -> anyhow::Result<Trust> {
-    let roots = Roots::from_pem_or_der(&std::fs::read(platform.ready("root"))?)?;
-    let policy = Policy::from_json(&std::fs::read(platform.ready("policy"))?)?;
-    Ok(Trust { roots, policy })
-}
-
 fn render(rows: &mut [Row]) -> anyhow::Result<String> {
     let mut text = String::new();
-    writeln!(text, "Machine: {}. Command: `make bench`. Process mode, load generator on the same machine.\n", report::machine())?;
-    writeln!(text, "Latency on one keep-alive connection, binary tensors, {} calls in {ROUNDS} alternating rounds, µs:\n", ROUNDS * CALLS_A_ROUND)?;
-    writeln!(text, "| model | bare ONNX Runtime p50 / p99 | through the platform p50 / p99 | added p50 / p99 | with every receipt verified p50 / p99 |")?;
+    writeln!(
+        text,
+        "Machine: {}. Command: `make bench`. Process mode, load generator on the same machine.\n",
+        report::machine()
+    )?;
+    writeln!(
+        text,
+        "Latency on one keep-alive connection, binary tensors, {} calls in {ROUNDS} alternating rounds, µs:\n",
+        ROUNDS * CALLS_A_ROUND
+    )?;
+    writeln!(
+        text,
+        "| model | bare ONNX Runtime p50 / p99 | through the platform p50 / p99 | added p50 / p99 | with every receipt verified p50 / p99 |"
+    )?;
     writeln!(text, "|---|---|---|---|---|")?;
     for row in rows.iter_mut() {
         let (b50, b99) = (row.bare.percentile(0.5), row.bare.percentile(0.99));
@@ -116,8 +126,14 @@ fn render(rows: &mut [Row]) -> anyhow::Result<String> {
             p99 - b99,
         )?;
     }
-    writeln!(text, "\nRequests a second over attested HTTPS, {CONNECTIONS} keep-alive connections, {THROUGHPUT_CALLS} calls, a receipt with each:\n")?;
-    writeln!(text, "| model | bare calls/s, one thread | requests/s | p50 / p99 under load, µs |")?;
+    writeln!(
+        text,
+        "\nRequests a second over attested HTTPS, {CONNECTIONS} keep-alive connections, {THROUGHPUT_CALLS} calls, a receipt with each:\n"
+    )?;
+    writeln!(
+        text,
+        "| model | bare calls/s, one thread | requests/s | p50 / p99 under load, µs |"
+    )?;
     writeln!(text, "|---|---|---|---|")?;
     for row in rows.iter_mut() {
         let (l50, l99) = (row.loaded.percentile(0.5), row.loaded.percentile(0.99));
@@ -163,5 +179,8 @@ fn sample(model: &str, file: &str) -> anyhow::Result<Vec<f32>> {
     let file = repository().join("examples").join(model).join(file);
     let request: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
     let data = request["inputs"][0]["data"].as_array().context("no data")?;
-    Ok(data.iter().filter_map(|value| Some(value.as_f64()? as f32)).collect())
+    Ok(data
+        .iter()
+        .filter_map(|value| Some(value.as_f64()? as f32))
+        .collect())
 }
