@@ -15,7 +15,10 @@ mod profile;
 mod trust;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return not_run(&error),
+    };
     init_tracing(args.verbose);
     let json = args.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -32,6 +35,17 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => output::failure(&error, json),
     }
+}
+
+/// Help and version are what was asked for; wrong words are an error, in JSON for those who asked for JSON.
+fn not_run(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|word| word == "--json");
+    if !json || !error.use_stderr() {
+        error.exit();
+    }
+    let words = error.render().to_string();
+    let words = words.strip_prefix("error: ").unwrap_or(&words).trim();
+    output::failure(&error::CliError::Usage(words.to_owned()), json)
 }
 
 /// Diagnostics go to standard error; results go to standard output.
