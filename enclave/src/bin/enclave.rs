@@ -1,14 +1,14 @@
 //! `nacre-enclave`: the supervisor inside the enclave.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use nacre_enclave::boot::{RunningEnclave, boot};
 use nacre_enclave::config::{Config, DEFAULT_MAX_BODY, Limits};
 use nacre_enclave::functions::WorkerSettings;
-use nacre_enclave::nsm::{DEVICE, Device, NsmHandle};
+use nacre_enclave::nsm::{Device, NsmHandle};
 use nacre_transport::{Address, VSOCK_CID_ANY};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -125,10 +125,10 @@ async fn nitro(common: Common) -> Result<(), Refusal> {
 
 #[cfg(feature = "process-mode")]
 async fn process(arguments: ProcessArguments) -> Result<(), Refusal> {
-    use nacre_enclave::nsm::EmulatorSocket;
+    use nacre_enclave::nsm::{DEVICE, EmulatorSocket};
 
     tracing::warn!("PROCESS MODE: no enclave protects this process");
-    if Path::new(DEVICE).exists() {
+    if std::path::Path::new(DEVICE).exists() {
         let message = format!("{DEVICE} is here: inside an enclave, run `nacre-enclave nitro`");
         return Err(Refusal::new("process-mode-inside-enclave", message));
     }
@@ -198,6 +198,8 @@ async fn serve(
 /// Waits for the end of standard input, on a thread that nobody waits for.
 #[cfg(feature = "process-mode")]
 async fn stdin_closed() {
+    use std::io::Read as _;
+
     let (closed, wait) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut stdin = std::io::stdin().lock();

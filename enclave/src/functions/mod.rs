@@ -135,7 +135,11 @@ impl Functions {
             let serving = place.serving.as_ref().map(|function| FunctionStatus {
                 name: name.clone(),
                 digest: function.digest,
-                state: FunctionState::Ready,
+                // While its worker is being replaced it does not answer; that passes.
+                state: match function.runner.is_ready() {
+                    true => FunctionState::Ready,
+                    false => FunctionState::Loading,
+                },
                 error: None,
             });
             let pending = place.pending.as_ref().map(|pending| FunctionStatus {
