@@ -1,6 +1,7 @@
 //! What the end-to-end tests and benchmarks share.
 
 pub mod bench;
+pub mod evil;
 pub mod examples;
 pub mod http;
 pub mod platform;

@@ -1,0 +1,14 @@
+//! What these tests send.
+
+use bytes::Bytes;
+use http::Request;
+
+/// Stands in every request's body, and must not come where it does not belong.
+pub(crate) const SECRET: &str = "the-callers-secret";
+
+/// A call of the function that the fake enclaves serve.
+pub(crate) fn infer() -> Request<Bytes> {
+    let body = format!("{{\"secret\":\"{SECRET}\"}}");
+    let request = Request::post("/v2/models/echo/infer").header("content-type", "application/json");
+    request.body(body.into()).expect("a request")
+}

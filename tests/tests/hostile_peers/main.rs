@@ -1,0 +1,14 @@
+//! The attested client and the proxy against peers that lie: no byte of a request goes to what is not trusted, and no
+//! byte of an answer comes from what does not prove itself.
+
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests panic where a test does"
+)]
+
+mod calls;
+mod evidence;
+mod proxy;
+mod proxy_http;
+mod reattestation;
+mod receipts;
