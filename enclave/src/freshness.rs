@@ -158,3 +158,111 @@ pub(crate) async fn attest(
     clock.observe(times.signed_ms, Instant::now());
     Ok((document, times))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    use aws_nitro_enclaves_nsm_api::api::{Request, Response};
+    use futures_util::future::join_all;
+    use nacre_emulator::socket::system_clock;
+    use nacre_emulator::testing::{DevNsm, Wanted};
+
+    use super::*;
+    use crate::nsm::Nsm;
+
+    /// A module that tells of each call and answers it when it may.
+    struct Gated {
+        module: DevNsm,
+        called: mpsc::Sender<()>,
+        gate: Receiver<bool>,
+    }
+
+    impl Nsm for Gated {
+        fn call(&mut self, request: Request) -> Result<Response, NsmError> {
+            let Request::Attestation { nonce, .. } = request else {
+                return Err(NsmError::Stopped);
+            };
+            self.called.blocking_send(()).unwrap();
+            if !self.gate.recv().unwrap() {
+                return Err(NsmError::Timeout);
+            }
+            let wanted = Wanted {
+                nonce: nonce.as_ref().map(|nonce| nonce.as_slice()),
+                ..Wanted::default()
+            };
+            let document = self.module.attest(wanted, system_clock());
+            Ok(Response::Attestation { document })
+        }
+    }
+
+    struct Setting {
+        freshness: Freshness,
+        clock: Arc<AttestedClock>,
+        called: mpsc::Receiver<()>,
+        gate: SyncSender<bool>,
+    }
+
+    fn setting() -> Setting {
+        let (called, calls) = mpsc::channel(16);
+        let (gate, opened) = sync_channel(16);
+        let module = Gated {
+            module: DevNsm::new([[1; 48], [2; 48], [3; 48]], system_clock()),
+            called,
+            gate: opened,
+        };
+        let (identity, _keys) = Identity::generate(&[0; 256]).unwrap();
+        let clock = Arc::new(AttestedClock::default());
+        let nsm = NsmHandle::start(module).unwrap();
+        Setting {
+            freshness: Freshness::start(nsm, Arc::new(identity), Arc::clone(&clock)),
+            clock,
+            called: calls,
+            gate,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_alone_goes_alone_and_the_rest_together() {
+        let mut setting = setting();
+        let alone = tokio::spawn({
+            let freshness = setting.freshness.clone();
+            async move { freshness.evidence([1; 32]).await }
+        });
+        setting.called.recv().await.unwrap();
+        // The first call is under way: these gather.
+        let crowd = (0..500u16).map(|i| {
+            let mut leaf = [2; 32];
+            leaf[..2].copy_from_slice(&i.to_be_bytes());
+            setting.freshness.evidence(leaf)
+        });
+        let opened = async {
+            // `join_all` has polled the whole crowd before it gets here.
+            setting.gate.send(true).unwrap();
+            setting.gate.send(true).unwrap();
+        };
+        let (crowd, ()) = tokio::join!(join_all(crowd), opened);
+        assert_eq!(alone.await.unwrap().unwrap().tree_size, 1);
+        let first = crowd[0].as_ref().unwrap().document.clone();
+        for (evidence, index) in crowd.into_iter().zip(0..) {
+            let evidence = evidence.unwrap();
+            assert_eq!((evidence.tree_size, evidence.leaf_index), (500, index));
+            assert_eq!(evidence.document, first);
+        }
+        setting.called.recv().await.unwrap();
+        assert!(setting.called.try_recv().is_err(), "two calls in all");
+        assert!(setting.clock.now().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_fails_those_who_waited_and_no_others() {
+        let setting = setting();
+        setting.gate.send(false).unwrap();
+        let failed = setting.freshness.evidence([1; 32]).await;
+        assert_eq!(failed.unwrap_err(), AttestationUnavailable);
+        assert!(setting.clock.now().is_err());
+        setting.gate.send(true).unwrap();
+        assert!(setting.freshness.evidence([1; 32]).await.is_ok());
+        assert!(setting.clock.now().is_ok());
+    }
+}

@@ -417,3 +417,22 @@ async fn a_crowd_gets_each_its_own_answer() {
     crowd.join_all().await;
     assert_eq!(harness.status().await.counters.receipts, 320);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_has_begun_is_answered_before_the_end() {
+    let harness = Harness::start().await;
+    harness
+        .deploy(&TestFunction::new("loops", &onnx::loops()))
+        .await;
+    let mut peer = harness.connect().await;
+    let body = r#"{"inputs":[{"name":"n","shape":[],"datatype":"INT64","data":[200000]},
+        {"name":"x","shape":[],"datatype":"FP32","data":[1]}]}"#;
+    let call = tokio::spawn(async move { peer.send(&Ask::infer("loops", body)).await });
+    let mut often = tokio::time::interval(Duration::from_millis(5));
+    while harness.status().await.counters.request_bytes == 0 {
+        often.tick().await;
+    }
+    harness.stop().await;
+    let answer = call.await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}

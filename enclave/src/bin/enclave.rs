@@ -184,6 +184,7 @@ async fn serve(
     let unavailable = |error: std::io::Error| Refusal::new("signals-unavailable", error);
     let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
+    tracing::info!(tls = %enclave.tls_address(), control = %enclave.control_address(), "listening");
     // Whoever does not read its child's output has not waited for it either.
     let _ = writeln!(std::io::stdout(), "ready");
     tokio::select! {

@@ -98,6 +98,8 @@ fn not_allowed(allow: &'static str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(method: Method, path: &str) -> Result<ControlRoute, (u16, String)> {
@@ -142,6 +144,15 @@ mod tests {
             parse(Method::GET, "/v1/events"),
             Ok(ControlRoute::Events(EventQuery::default()))
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics(path in "(/v1)?(/(status|events|blobs|functions|[a-z0-9:-]{0,4})){0,5}", query in ".{0,20}") {
+            for method in [Method::GET, Method::PUT, Method::DELETE] {
+                let _ = ControlRoute::parse(&method, &path, Some(&query));
+            }
+        }
     }
 
     #[test]

@@ -30,8 +30,17 @@ pub(crate) use peer::{Answer, Attested, Control};
 pub(crate) struct Harness {
     pub(crate) enclave: RunningEnclave,
     pub(crate) nsm: NsmSwitch,
-    emulator: JoinHandle<std::io::Result<()>>,
-    directory: tempfile::TempDir,
+    _emulator: Emulator,
+    _directory: tempfile::TempDir,
+}
+
+/// A running emulator; ends when dropped.
+pub(crate) struct Emulator(JoinHandle<std::io::Result<()>>);
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Counts what the module is asked for, and can make it fail.
@@ -106,8 +115,8 @@ impl Harness {
         Self {
             enclave,
             nsm,
-            emulator,
-            directory,
+            _emulator: emulator,
+            _directory: directory,
         }
     }
 
@@ -134,26 +143,29 @@ impl Harness {
         function.digest()
     }
 
+    /// Stops the enclave in order.
+    pub(crate) async fn stop(self) {
+        self.enclave.stop().await;
+    }
+
     pub(crate) fn receipt_key(&self) -> [u8; 64] {
         self.enclave.identity().statement().receipt_key
     }
 }
 
-impl Drop for Harness {
-    fn drop(&mut self) {
-        self.emulator.abort();
-    }
-}
-
 /// Serves an emulated module at `path`.
-pub(crate) fn emulator(path: PathBuf, latency: Duration) -> JoinHandle<std::io::Result<()>> {
+pub(crate) fn emulator(path: PathBuf, latency: Duration) -> Emulator {
     let socket = Socket::bind(&path).unwrap();
     let module = DevNsm::new([[1; 48], [2; 48], [3; 48]], system_clock()).into_module();
     let options = Options {
         latency,
         ..Options::default()
     };
-    tokio::spawn(socket.serve(module, options, std::future::pending()))
+    Emulator(tokio::spawn(socket.serve(
+        module,
+        options,
+        std::future::pending(),
+    )))
 }
 
 fn workers() -> WorkerSettings {
