@@ -1,7 +1,7 @@
 //! ECDSA on P-384 with SHA-384, the one signature scheme of the Nitro PKI.
 
 use p384::ecdsa::signature::Verifier;
-use p384::ecdsa::{DerSignature, Signature, VerifyingKey};
+use p384::ecdsa::{Signature, VerifyingKey};
 
 use crate::envelope::{SIGNATURE_BYTES, signed_bytes};
 use crate::error::{CertificateError, SignatureError};
@@ -28,24 +28,19 @@ pub(crate) fn verify_certificate(
         .map_err(|_| CertificateError::BadSignature)
 }
 
-/// Reads an ECDSA-Sig-Value (RFC 5758 §3.2), which must be the only DER encoding of its two numbers.
+/// Reads an ECDSA-Sig-Value (RFC 5758 §3.2): strict DER, both numbers in range.
 pub(crate) fn certificate_signature(der: &[u8]) -> Result<Signature, CertificateError> {
-    let strict = DerSignature::try_from(der).map_err(|_| CertificateError::SignatureEncoding)?;
-    let signature = Signature::try_from(strict).map_err(|_| CertificateError::SignatureEncoding)?;
-    if signature.to_der().as_bytes() != der {
-        return Err(CertificateError::SignatureEncoding);
-    }
-    Ok(signature)
+    Signature::from_der(der).map_err(|_| CertificateError::SignatureEncoding)
 }
 
 /// Reads a public key that must be an uncompressed point (RFC 5480 §2.2) on the curve.
 pub(crate) fn public_key(point: &[u8]) -> Result<VerifyingKey, CertificateError> {
-    if point.len() != UNCOMPRESSED_POINT_BYTES || point.first() != Some(&UNCOMPRESSED) {
+    // The only other form of this length, the hybrid one, is refused by the decoder.
+    if point.len() != UNCOMPRESSED_POINT_BYTES {
         return Err(CertificateError::PublicKeyPoint);
     }
     VerifyingKey::from_sec1_bytes(point).map_err(|_| CertificateError::PublicKeyPoint)
 }
 
 /// SEC 1 §2.3.3.
-const UNCOMPRESSED: u8 = 0x04;
 const UNCOMPRESSED_POINT_BYTES: usize = 97;

@@ -20,6 +20,7 @@ pub(crate) struct CertificateOrder {
     pub(crate) key_algorithm: Vec<u8>,
     /// Content of the key's BIT STRING after its unused bits; the key's own point where it is `None`.
     pub(crate) point: Option<Vec<u8>>,
+    pub(crate) after_point: Vec<u8>,
     pub(crate) unique_identifier: Vec<u8>,
     pub(crate) basic_constraints: Option<Vec<u8>>,
     pub(crate) key_usage: Option<Vec<u8>>,
@@ -84,6 +85,7 @@ impl CertificateOrder {
             subject: der::name(subject),
             key_algorithm: P384_KEY.to_vec(),
             point: None,
+            after_point: Vec::new(),
             unique_identifier: Vec::new(),
             basic_constraints: Some(basic_constraints),
             key_usage: Some(key_usage),
@@ -126,7 +128,11 @@ impl CertificateOrder {
             &self.issuer,
             &self.validity,
             &self.subject,
-            &der::sequence(&[&self.key_algorithm, &der::bits(0, &point)]),
+            &der::sequence(&[
+                &self.key_algorithm,
+                &der::bits(0, &point),
+                &self.after_point,
+            ]),
             &self.unique_identifier,
             &self.extensions(),
             &self.after_tbs_fields,

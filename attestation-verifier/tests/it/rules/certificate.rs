@@ -4,8 +4,8 @@ use nacre_attestation_verifier::{ResultCode, Roots, RootsError};
 
 use super::{assert_accepted, assert_error};
 use crate::builder::certificate::{
-    BASIC_CONSTRAINTS, CertificateOrder, ECDSA_WITH_SHA256, KEY_USAGE, NAME_CONSTRAINTS, P521_KEY,
-    extension,
+    BASIC_CONSTRAINTS, CA, CertificateOrder, ECDSA_WITH_SHA256, KEY_USAGE, NAME_CONSTRAINTS,
+    P521_KEY, extension,
 };
 use crate::builder::{DocumentOrder, der, signing_key};
 
@@ -95,6 +95,19 @@ fn names_are_strict_and_not_empty() {
 }
 
 #[test]
+fn a_name_with_several_attributes_in_one_set_has_them_in_order() {
+    let attribute =
+        |id, text: &[u8]| der::sequence(&[&der::oid(&[0x55, 0x04, id]), &der::tlv(0x0c, text)]);
+    let name =
+        |first: &[u8], second: &[u8]| der::sequence(&[&der::tlv(0x31, &[first, second].concat())]);
+    let (less, greater) = (attribute(0x03, b"x"), attribute(0x0a, b"x"));
+    assert_accepted(|order| order.leaf.subject = name(&less, &greater));
+    refused("certificate-name", |order| {
+        order.subject = name(&greater, &less)
+    });
+}
+
+#[test]
 fn times_have_the_form_of_rfc_5280() {
     let validity = |from: Vec<u8>, to: Vec<u8>| der::sequence(&[&from, &to]);
     let from = || der::utc_time("200101000000Z");
@@ -157,6 +170,9 @@ fn keys_are_named_p384_and_uncompressed_points_of_the_curve() {
         let mut unreduced = point(order, false);
         unreduced[1..49].fill(0xff);
         order.point = Some(unreduced);
+    });
+    refused("certificate-trailing-bytes", |order| {
+        order.after_point = vec![0x05, 0x00]
     });
     for point in [vec![], vec![0x00], vec![0x04; 96], vec![0x04; 98]] {
         refused("certificate-public-key-point", |order| {
@@ -273,8 +289,12 @@ fn extensions_are_strict() {
     refused("certificate-trailing-bytes", |order| {
         order.after_tbs_fields = vec![0x05, 0x00]
     });
-    // An empty list, and another context tag in its place.
-    for extensions in [der::tlv(0xa3, &[0x30, 0x00]), der::tlv(0xa4, &[0x30, 0x00])] {
+    // An empty list, and a good one under another context tag.
+    let basic_constraints = extension(BASIC_CONSTRAINTS, true, &CA);
+    for extensions in [
+        der::tlv(0xa3, &[0x30, 0x00]),
+        der::tlv(0xa4, &der::sequence(&[&basic_constraints])),
+    ] {
         refused("certificate-der", |order| {
             order.basic_constraints = None;
             order.key_usage = None;
@@ -287,7 +307,13 @@ fn extensions_are_strict() {
 fn signatures_are_strict_der_in_range() {
     // Each changes the encoding of one number and leaves everything else.
     type Rewrite = fn(&[u8]) -> Vec<u8>;
-    let changes: [Rewrite; 6] = [
+    let changes: [Rewrite; 7] = [
+        |_| {
+            der::bits(
+                0,
+                &der::sequence(&[&der::integer(&[0x80]), &der::integer(&[1])]),
+            )
+        },
         |signature| der::bits(1, signature),
         |signature| der::bits(0, &[signature, &[0]].concat()),
         |signature| der::bits(0, &[&[0x30, 0x81], &signature[1..]].concat()),
