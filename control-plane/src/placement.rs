@@ -63,7 +63,9 @@ pub fn plan(market: &Market) -> Plan {
 
 /// The market while it is being planned.
 struct Auction<'a> {
+    /// By ask, then id: the first that fits has won.
     nodes: Vec<&'a Node>,
+    online: BTreeSet<NodeId>,
     orders: Vec<&'a Order>,
     /// What would run if the plan so far were applied; grants have no lease yet.
     running: Vec<Running<'a>>,
@@ -102,7 +104,9 @@ impl<'a> Auction<'a> {
                 node: lease.node,
             })
             .collect();
+        let online = nodes.iter().filter(|node| node.online);
         Self {
+            online: online.map(|node| node.id).collect(),
             nodes,
             orders,
             running,
@@ -133,12 +137,8 @@ impl<'a> Auction<'a> {
             .copied()
             .collect();
         for order in done {
-            while let Some(old) = self.running.iter().position(|run| {
-                run.deployment != order.deployment
-                    && run
-                        .lease
-                        .is_some_and(|lease| lease.function == order.function)
-            }) {
+            let old = |run: &Running<'_>| run.lease.is_some_and(|lease| replaces(order, lease));
+            while let Some(old) = self.running.iter().position(old) {
                 self.end(old);
             }
         }
@@ -176,8 +176,10 @@ impl<'a> Auction<'a> {
             placed += u32::from(self.is_online(node));
             taken.insert(node);
         }
+        // A grant changes this map only where the order is then placed.
+        let replaced = self.replaced(order);
         while placed < order.replicas {
-            match self.cheapest(order, &taken) {
+            match self.cheapest(order, &taken, &replaced) {
                 Ok(node) => {
                     self.grant(order, node);
                     taken.insert(node.id);
@@ -192,11 +194,16 @@ impl<'a> Auction<'a> {
         None
     }
 
-    fn cheapest(&self, order: &Order, taken: &BTreeSet<NodeId>) -> Result<&'a Node, Shortage> {
+    fn cheapest(
+        &self,
+        order: &Order,
+        taken: &BTreeSet<NodeId>,
+        replaced: &BTreeMap<NodeId, u64>,
+    ) -> Result<&'a Node, Shortage> {
         let mut shortage = Shortage::new(order);
-        // Sorted by ask, then id: the first that fits has won.
         for node in self.nodes.iter().filter(|node| node.online) {
-            let room = self.room(order, node.id);
+            let held = replaced.get(&node.id).copied().unwrap_or_default();
+            let room = self.free.get(&node.id).copied().unwrap_or_default() + i128::from(held);
             let fits = room >= i128::from(order.memory_bytes);
             let affordable = order.max_price.is_none_or(|max| node.price <= max);
             if taken.contains(&node.id) {
@@ -210,27 +217,22 @@ impl<'a> Auction<'a> {
         Err(shortage)
     }
 
-    /// Memory that the order would find on the node: what is free, and what a replaced lease of its function holds.
-    fn room(&self, order: &Order, node: NodeId) -> i128 {
-        let replaced = self.replaced_on(order, node);
-        let held = replaced.and_then(|at| self.running[at].lease);
-        self.free.get(&node).copied().unwrap_or_default()
-            + held.map_or(0, |lease| i128::from(lease.memory_bytes))
-    }
-
-    fn replaced_on(&self, order: &Order, node: NodeId) -> Option<usize> {
-        self.running.iter().position(|run| {
-            run.node == node
-                && run.deployment != order.deployment
-                && run
-                    .lease
-                    .is_some_and(|lease| lease.function == order.function)
-        })
+    /// Memory that leases of replaced deployments of the order's function hold; it is the order's to take.
+    fn replaced(&self, order: &Order) -> BTreeMap<NodeId, u64> {
+        let old = self.running.iter().filter_map(|run| run.lease);
+        old.filter(|lease| replaces(order, lease))
+            .map(|lease| (lease.node, lease.memory_bytes))
+            .collect()
     }
 
     /// Rules 4 and 5.
     fn grant(&mut self, order: &Order, node: &Node) {
-        if let Some(replaced) = self.replaced_on(order, node.id) {
+        let here = |lease: &Lease| lease.node == node.id && replaces(order, lease);
+        if let Some(replaced) = self
+            .running
+            .iter()
+            .position(|run| run.lease.is_some_and(here))
+        {
             self.end(replaced);
         }
         *self.free.entry(node.id).or_default() -= i128::from(order.memory_bytes);
@@ -267,8 +269,11 @@ impl<'a> Auction<'a> {
     }
 
     fn is_online(&self, node: NodeId) -> bool {
-        self.nodes
-            .iter()
-            .any(|other| other.id == node && other.online)
+        self.online.contains(&node)
     }
+}
+
+/// Whether the order's deployment took the place of the lease's.
+fn replaces(order: &Order, lease: &Lease) -> bool {
+    lease.function == order.function && lease.deployment != order.deployment
 }

@@ -11,7 +11,7 @@ use nacre_protocol::digest::Digest;
 use super::Shared;
 use super::answer::Refusal;
 use super::auth::{Caller, KeyHolder};
-use super::extract::InPath;
+use super::extract::{InPath, declared_length};
 use crate::error::UploadError;
 use crate::platform::Put;
 
@@ -39,8 +39,7 @@ pub(super) async fn put(
     InPath(digest): InPath<Digest>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let declared = request.headers().get(CONTENT_LENGTH);
-    let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
+    let declared = declared_length(request.headers());
     let body = request.into_body().into_data_stream();
     let body = body.map(|bytes| bytes.map_err(|_| UploadError::Incomplete));
     Ok(match platform.put_blob(digest, declared, body).await? {

@@ -6,7 +6,7 @@ use core::str::FromStr;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use nacre_protocol::api::IDEMPOTENCY_KEY;
@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 
 use super::Shared;
 use super::answer::Refusal;
-use crate::error::RequestError;
+use crate::error::{MAX_JSON, RequestError};
 use crate::platform::{DEFAULT_PAGE, Idempotency, MAX_PAGE, Principal};
 
 /// The only parameter of a path.
@@ -66,6 +66,10 @@ impl<T: DeserializeOwned> FromRequest<Shared> for InBody<T> {
         if !is_json(&headers) {
             return Err(RequestError::ContentType.into());
         }
+        // Said to be too long: not waited for.
+        if declared_length(&headers).is_some_and(|length| length > MAX_JSON as u64) {
+            return Err(RequestError::TooLong.into());
+        }
         let method = request.method().to_string();
         let path = request.uri().path().to_owned();
         let bytes = Bytes::from_request(request, platform)
@@ -103,6 +107,11 @@ impl<T> InBody<T> {
             &self.bytes,
         )))
     }
+}
+
+/// What `Content-Length` says.
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -28,7 +28,9 @@ use gate::Gate;
 /// Requests, other than uploads and long polls, that are worked on at a time.
 const MAX_REQUESTS: usize = 256;
 /// Blobs that travel at a time.
-const MAX_TRANSFERS: usize = 64;
+const MAX_TRANSFERS: usize = 32;
+/// Registrations that are worked on at a time: what needs no token must not crowd out what does.
+const MAX_REGISTRATIONS: usize = 32;
 
 /// What handlers share.
 pub(crate) type Shared = Arc<Platform>;
@@ -51,6 +53,14 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(blobs::put, blobs::get, blobs::head))
         .layer(from_fn_with_state(Gate::places(MAX_TRANSFERS), gate::pass))
         .layer(DefaultBodyLimit::disable());
+    let registrations = OpenApiRouter::new()
+        .routes(routes!(nodes::challenge))
+        .routes(routes!(nodes::register))
+        .layer(from_fn_with_state(
+            Gate::timed(MAX_REGISTRATIONS),
+            gate::pass,
+        ))
+        .layer(DefaultBodyLimit::max(MAX_JSON));
     let polls = OpenApiRouter::new()
         .routes(routes!(deployments::get))
         .routes(routes!(logs::get))
@@ -59,8 +69,7 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(functions::create, functions::list))
         .routes(routes!(functions::get, functions::delete))
         .routes(routes!(deployments::create))
-        .routes(routes!(nodes::challenge))
-        .routes(routes!(nodes::register, nodes::list))
+        .routes(routes!(nodes::list))
         .routes(routes!(nodes::observed))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
@@ -68,6 +77,7 @@ fn described() -> OpenApiRouter<Shared> {
         .layer(DefaultBodyLimit::max(MAX_JSON));
     OpenApiRouter::with_openapi(document::base())
         .merge(transfers)
+        .merge(registrations)
         .merge(polls)
         .merge(requests)
 }

@@ -55,7 +55,9 @@ impl Platform {
         commit(tx).await?;
         self.wake(merge(applied, affected));
         self.wake_nodes([request.id]);
-        tracing::info!(node = %request.id, operator = %request.operator, boot = %boot, "node registered");
+        tracing::info!(
+            node = %request.id, operator = %request.operator, %boot, root = %self.roots.kind(), "node registered"
+        );
         Ok(Registered {
             token: token.text,
             report_every_ms: u64::try_from(self.report_every.as_millis()).unwrap_or(u64::MAX),

@@ -1,0 +1,165 @@
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{Server, expect};
+
+/// Every path of the API, as its users know it.
+const PATHS: [(&str, &[&str]); 13] = [
+    ("/healthz", &["get"]),
+    ("/openapi.json", &["get"]),
+    ("/readyz", &["get"]),
+    ("/v1/blobs/{digest}", &["get", "head", "put"]),
+    ("/v1/deployments", &["post"]),
+    ("/v1/deployments/{id}", &["get"]),
+    ("/v1/functions", &["get", "post"]),
+    ("/v1/functions/{name}", &["delete", "get"]),
+    ("/v1/functions/{name}/logs", &["get"]),
+    ("/v1/nodes", &["get", "post"]),
+    ("/v1/nodes/challenges", &["post"]),
+    ("/v1/nodes/{id}/desired", &["get"]),
+    ("/v1/nodes/{id}/observed", &["post"]),
+];
+
+async fn document(server: &Server) -> Value {
+    expect(server.anonymous(Method::GET, "/openapi.json"), 200).await
+}
+
+#[tokio::test]
+async fn every_path_is_described_and_every_description_is_served() {
+    let server = Server::start().await;
+    let document = document(&server).await;
+    let described: BTreeSet<(String, String)> = operations(&document)
+        .map(|(path, method, _)| (path.to_owned(), method.to_owned()))
+        .collect();
+    let expected = PATHS.iter().flat_map(|(path, methods)| {
+        methods
+            .iter()
+            .map(|method| ((*path).to_owned(), (*method).to_owned()))
+    });
+    assert_eq!(described, expected.collect());
+    for (path, _) in PATHS {
+        for method in ["get", "head", "put", "post", "delete", "patch"] {
+            let real = path
+                .replace("{digest}", "x")
+                .replace("{id}", "x")
+                .replace("{name}", "x");
+            let asked = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let status = server
+                .anonymous(asked, &real)
+                .send()
+                .await
+                .unwrap()
+                .status();
+            // HEAD is what GET is without a body, wherever GET is.
+            let there = described.contains(&(path.to_owned(), method.to_owned()))
+                || method == "head" && described.contains(&(path.to_owned(), "get".to_owned()));
+            assert_eq!(status != 405, there, "{method} {path}: {status}");
+            assert_ne!(status, 404, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn operations_say_what_they_take_return_and_require() {
+    let server = Server::start().await;
+    let document = document(&server).await;
+    for (path, method, operation) in operations(&document) {
+        let at = format!("{method} {path}");
+        assert!(operation["operationId"].is_string(), "{at}");
+        assert!(
+            !operation["summary"].as_str().unwrap_or_default().is_empty(),
+            "{at}"
+        );
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(
+            responses.keys().any(|status| status.starts_with('2')),
+            "{at}"
+        );
+        assert!(responses.contains_key("default"), "{at}");
+        for (status, response) in responses
+            .iter()
+            .filter(|(status, _)| !status.starts_with('2'))
+        {
+            let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{at} {status}");
+        }
+        for (status, response) in responses
+            .iter()
+            .filter(|(status, _)| status.starts_with('2'))
+        {
+            let bodyless = status == "204" || method == "head" || method == "put";
+            assert_eq!(response.get("content").is_none(), bodyless, "{at} {status}");
+        }
+        let body = matches!(method, "post" | "put") && path != "/v1/nodes/challenges";
+        assert_eq!(operation.get("requestBody").is_some(), body, "{at}");
+        let open = matches!(
+            path,
+            "/healthz" | "/readyz" | "/openapi.json" | "/v1/nodes/challenges"
+        ) || (path, method) == ("/v1/nodes", "post");
+        let schemes: Vec<_> = operation["security"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|scheme| scheme.as_object().unwrap().keys())
+            .collect();
+        assert_eq!(schemes.is_empty(), open, "{at}");
+        assert_eq!(responses.contains_key("401"), !open, "{at}");
+    }
+    let schemes = document["components"]["securitySchemes"]
+        .as_object()
+        .unwrap();
+    assert_eq!(
+        schemes.keys().collect::<Vec<_>>(),
+        ["api_key", "node_token"]
+    );
+}
+
+#[tokio::test]
+async fn every_reference_leads_somewhere() {
+    let server = Server::start().await;
+    let document = document(&server).await;
+    let mut references = Vec::new();
+    collect(&document, &mut references);
+    assert!(references.len() > 30);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+    for name in [
+        "Deployment",
+        "Function",
+        "Node",
+        "DesiredState",
+        "Registered",
+        "Version",
+    ] {
+        let schema = &document["components"]["schemas"][name];
+        assert!(schema["properties"].is_object(), "{name}");
+    }
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object()
+                .unwrap()
+                .iter()
+                .map(|(method, operation)| (path.as_str(), method.as_str(), operation))
+        })
+}
+
+fn collect(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            map.values().for_each(|value| collect(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}

@@ -1,0 +1,19 @@
+//! The control plane over real sockets, with evidence from the NSM emulator.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod auth;
+mod blobs;
+mod deployments;
+mod document;
+mod functions;
+mod idempotency;
+mod nodes;
+mod registration;
+mod restart;
+mod server;
+mod support;
