@@ -12,3 +12,15 @@ pub(crate) fn infer() -> Request<Bytes> {
     let request = Request::post("/v2/models/echo/infer").header("content-type", "application/json");
     request.body(body.into()).expect("a request")
 }
+
+/// The request with one more header.
+pub(crate) fn with_header(
+    mut request: Request<Bytes>,
+    name: &'static str,
+    value: &str,
+) -> Request<Bytes> {
+    request
+        .headers_mut()
+        .append(name, value.parse().expect("a header"));
+    request
+}

@@ -8,7 +8,10 @@
 
 mod calls;
 mod evidence;
+mod no_evidence;
 mod proxy;
+mod proxy_bodies;
 mod proxy_http;
+mod proxy_recovery;
 mod reattestation;
 mod receipts;
