@@ -75,12 +75,12 @@ impl Traffic {
         );
     }
 
-    /// Adds a caller who speaks plain HTTP to `nacre proxy` at this address.
+    /// Adds a caller who speaks plain HTTP to `nacre proxy` at this `host:port`.
     pub fn through_proxy(&mut self, example: &Example, address: &str) -> anyhow::Result<()> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let caller = Caller::Plain {
             http,
-            url: format!("{address}{}", example.path()),
+            url: format!("http://{address}{}", example.path()),
         };
         self.lane(
             format!("{}, through the proxy", example.name),

@@ -4,9 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use nacre_client::verify_receipt_file;
 use nacre_protocol::control::Counters;
 use nacre_protocol::encoding::{base64url, from_base64url};
+use nacre_protocol::identity::IdentityStatement;
+use nacre_protocol::receipt::{RequestParts, ResponseParts, SignedReceipt};
 use nacre_protocol::receipt_file::ReceiptFile;
 use nacre_tests::examples::{EXAMPLES, Example};
 use nacre_tests::http::Answer;
@@ -41,7 +42,7 @@ fn examples_answer_right_and_receipts_prove_it() -> anyhow::Result<()> {
     let example = Example::load("iris-network")?;
     let (_, kept) = Kept::invoke(&platform, &example, dir.path())?;
     other_expectations_refuse_a_receipt(&platform, &kept, dir.path())?;
-    no_changed_byte_of_a_receipt_passes(&platform, &kept)
+    no_changed_byte_of_a_receipt_passes(&kept)
 }
 
 fn a_changed_byte_is_refused(platform: &Platform, kept: &Kept, dir: &Path) -> anyhow::Result<()> {
@@ -106,30 +107,37 @@ fn other_expectations_refuse_a_receipt(
     Ok(())
 }
 
-fn no_changed_byte_of_a_receipt_passes(platform: &Platform, kept: &Kept) -> anyhow::Result<()> {
-    let trust = platform.trust()?;
-    let (request, response) = (
+fn no_changed_byte_of_a_receipt_passes(kept: &Kept) -> anyhow::Result<()> {
+    let (sent, got) = (
         std::fs::read(&kept.request)?,
         std::fs::read(&kept.response)?,
     );
     let file: ReceiptFile = serde_json::from_slice(&std::fs::read(&kept.receipt)?)?;
+    let key = IdentityStatement::decode(&file.evidence.statement)?.receipt_key;
+    let request = RequestParts {
+        method: &file.request.method,
+        path: &file.request.path,
+        content_type: &file.request.content_type,
+        inference_header_length: &file.request.inference_header_length,
+        body: &sent,
+    };
+    let response = ResponseParts {
+        status: file.response.status,
+        content_type: &file.response.content_type,
+        inference_header_length: &file.response.inference_header_length,
+        body: &got,
+    };
+    let proves = |receipt: &[u8]| {
+        let receipt = SignedReceipt::from_header(&base64url(receipt));
+        receipt.is_ok_and(|r| r.verify(&key, &file.function, &request, &response).is_ok())
+    };
     let receipt = from_base64url(&file.receipt)?;
+    assert!(proves(&receipt));
     for at in 0..receipt.len() {
         let mut changed = receipt.clone();
         changed[at] ^= 1;
-        let file = ReceiptFile {
-            receipt: base64url(&changed),
-            ..file.clone()
-        };
-        let verdict = verify_receipt_file(
-            &serde_json::to_vec(&file)?,
-            &request,
-            &response,
-            &trust,
-            None,
-        );
         assert!(
-            verdict.is_err(),
+            !proves(&changed),
             "byte {at} of {} does not matter",
             receipt.len()
         );

@@ -25,8 +25,7 @@ fn tritonclient_runs_the_examples_through_the_proxy() -> anyhow::Result<()> {
         "127.0.0.1:0",
         "--exit-on-stdin-eof",
     ]))?;
-    let listening = proxy.ready()["listening"].as_str().unwrap_or_default();
-    let address = listening.strip_prefix("http://").unwrap_or(listening);
+    let address = proxy.ready()["listening"].as_str().unwrap_or_default();
     let script = repository().join("tests/tests/python/triton.py");
     let output = Command::new(python)
         .arg(script)
