@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 /// Delays that double from the first to the longest.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -39,6 +41,11 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.failures = 0;
     }
+}
+
+/// Waits between two tries.
+pub(crate) async fn pause(delay: Duration) {
+    sleep_until(Instant::now() + delay).await;
 }
 
 /// `first · 2^times`, at most `longest`.

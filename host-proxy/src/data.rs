@@ -123,7 +123,7 @@ fn lock(directory: &Path) -> Result<File, DataError> {
 }
 
 fn operator_key(path: &Path) -> Result<SigningKey, DataError> {
-    let text = read_or_create(path, |random| hex::encode(random))?;
+    let text = read_or_create(path, hex::encode)?;
     let mode = fs::metadata(path).map_err(at(path))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(DataError::KeyMode(path.to_owned()));
@@ -185,7 +185,6 @@ fn at(path: &Path) -> impl Fn(io::Error) -> DataError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

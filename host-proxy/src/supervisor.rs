@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use nacre_transport::Address;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::RestartDelay;
+use crate::backoff::{RestartDelay, pause};
 use crate::launcher::{LaunchError, Launcher, RunningEnclave};
 
 /// How often the very first enclave may fail to come up before the node gives up: a wrong path or library does not
@@ -62,7 +62,7 @@ pub async fn supervise(
             }
         };
         tokio::select! {
-            () = sleep(wait) => {}
+            () = pause(wait) => {}
             () = stop.cancelled() => return Ok(()),
         }
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Boot, Link, platform_backoff};
+use crate::backoff::pause;
 
 /// How long the control plane may keep a question that has no news.
 const WAIT: Duration = Duration::from_secs(20);
@@ -42,6 +43,6 @@ pub(super) async fn follow(link: &Link, boot: &Boot) {
                 link.note_failure(&session, &error);
             }
         }
-        sleep(backoff.next_jittered()).await;
+        pause(backoff.next_jittered()).await;
     }
 }

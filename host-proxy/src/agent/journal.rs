@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nacre_protocol::control::Event;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::Boot;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, pause};
 
 /// Events of one report.
 const PER_REPORT: usize = 256;
@@ -109,12 +109,11 @@ pub(super) async fn follow(boot: &Boot) {
             }
             Err(error) => tracing::debug!(%error, "cannot read the enclave's events"),
         }
-        sleep(backoff.next_jittered()).await;
+        pause(backoff.next_jittered()).await;
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -21,9 +21,8 @@ use nacre_protocol::control::EnclaveStatus;
 use nacre_protocol::ids::BootId;
 use reqwest::Url;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, pause};
 use crate::control::Control;
 use crate::data::NodeIdentity;
 use crate::supervisor::{EnclaveEndpoints, EnclaveState};
@@ -158,7 +157,7 @@ async fn first_status(control: &Control) -> EnclaveStatus {
             Ok(status) => return status,
             Err(error) => {
                 tracing::warn!(%error, "the enclave does not say what it runs");
-                sleep(backoff.next_jittered()).await;
+                pause(backoff.next_jittered()).await;
             }
         }
     }

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use nacre_protocol::ids::LeaseId;
 use proptest::prelude::*;
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use ed25519_dalek::Signer as _;
 use nacre_protocol::api::{Offer, RegisterNode};
 use nacre_protocol::evidence::{RegistrationChallenge, register_leaf, registration_message};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::platform::{PlatformError, Session};
 use super::{Boot, Link, platform_backoff};
+use crate::backoff::pause;
 use crate::control::ControlError;
 
 /// A registration that lasted this long was a good one.
@@ -56,7 +57,7 @@ pub(super) async fn keep_registered(link: &Link, boot: &Boot) {
             }
             Err(error) => tracing::warn!(%error, "cannot register"),
         }
-        sleep(backoff.next_jittered()).await;
+        pause(backoff.next_jittered()).await;
     }
 }
 

@@ -1,9 +1,9 @@
 //! Telling the control plane what runs here: at once when it changes, and regularly as a sign of life.
 
 use nacre_protocol::api::ObservedState;
-use tokio::time::sleep;
 
 use super::{Boot, Link, platform_backoff};
+use crate::backoff::pause;
 
 /// Reports until it is dropped.
 pub(super) async fn keep_reporting(link: &Link, boot: &Boot) {
@@ -20,7 +20,7 @@ pub(super) async fn keep_reporting(link: &Link, boot: &Boot) {
         if let Err(error) = link.platform.report(&session, node, &state).await {
             tracing::warn!(%error, "cannot report; what runs keeps running");
             link.note_failure(&session, &error);
-            sleep(backoff.next_jittered()).await;
+            pause(backoff.next_jittered()).await;
             continue;
         }
         backoff.reset();
@@ -35,7 +35,7 @@ pub(super) async fn keep_reporting(link: &Link, boot: &Boot) {
         tokio::select! {
             _ = observed.changed() => {}
             () = boot.journal.news.notified() => {}
-            () = sleep(due) => {}
+            () = pause(due) => {}
         }
     }
 }

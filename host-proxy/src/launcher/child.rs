@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::BufReader;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::LaunchError;
@@ -27,6 +28,7 @@ pub(crate) struct ManagedChild {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     last_line: LastLine,
+    stderr: Option<JoinHandle<()>>,
 }
 
 impl ManagedChild {
@@ -53,9 +55,8 @@ impl ManagedChild {
             source,
         })?;
         let last_line = LastLine::default();
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(forward(stderr, name, last_line.clone()));
-        }
+        let stderr = child.stderr.take();
+        let stderr = stderr.map(|stderr| tokio::spawn(forward(stderr, name, last_line.clone())));
         Ok(Self {
             name,
             group: child.id().and_then(|id| Pid::from_raw(id.cast_signed())),
@@ -63,6 +64,7 @@ impl ManagedChild {
             stdout: child.stdout.take(),
             child,
             last_line,
+            stderr,
         })
     }
 
@@ -88,11 +90,17 @@ impl ManagedChild {
             }),
             // Its output ended: so does it, or it is as good as dead.
             Ok(None) => match timeout_at(deadline, self.exited()).await {
-                Ok(status) => Err(LaunchError::Exited {
-                    name: self.name,
-                    status,
-                    last_line: self.last_line(),
-                }),
+                Ok(status) => {
+                    if let Some(stderr) = self.stderr.take() {
+                        // Nobody writes any more; what was written is still being read.
+                        let _ = timeout(GRACE, stderr).await;
+                    }
+                    Err(LaunchError::Exited {
+                        name: self.name,
+                        status,
+                        last_line: self.last_line(),
+                    })
+                }
                 Err(_) => Err(self.late(limit)),
             },
             Err(_) => Err(self.late(limit)),

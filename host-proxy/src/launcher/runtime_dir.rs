@@ -63,7 +63,6 @@ fn bases(prefix: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

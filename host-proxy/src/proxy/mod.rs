@@ -15,10 +15,11 @@ use std::time::Duration;
 use nacre_transport::{Address, BindError, Listener, Stream, connect};
 use rustix::net::sockopt;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backoff::pause;
 use crate::supervisor::EnclaveState;
 use buffer::BufferPool;
 pub use counters::{Counters, Snapshot};
@@ -174,7 +175,7 @@ async fn accept_all(
             Ok(caller) => caller,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                sleep(PAUSE).await;
+                pause(PAUSE).await;
                 continue;
             }
         };
@@ -236,7 +237,7 @@ async fn reach(mut enclave: watch::Receiver<EnclaveState>, shared: &Shared) -> O
         let next = async {
             tokio::select! {
                 changed = enclave.changed() => changed.is_ok(),
-                () = sleep(PAUSE) => true,
+                () = pause(PAUSE) => true,
             }
         };
         if !timeout_at(hold_until, next).await.unwrap_or(false) {

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -222,8 +220,9 @@ async fn silence_ends_a_connection_and_progress_prolongs_it() {
     };
     let (mut caller, mut enclave, running) = tunnel(64, patience);
     let start = Instant::now();
-    for _ in 0..8 {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+    let mut beat = tokio::time::interval(Duration::from_millis(60));
+    for _ in 0..9 {
+        beat.tick().await;
         caller.write_all(b"x").await.unwrap();
         enclave.read_u8().await.unwrap();
     }
