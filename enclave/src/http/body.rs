@@ -54,12 +54,29 @@ impl BodyLimits {
         let permit = Arc::clone(&self.memory).try_acquire_many_owned(pieces);
         permit.map(Room).map_err(|_| BodyError::Overloaded)
     }
+
+    /// Takes room for `bytes` more, in turn with others who wait for so much, but not for long.
+    pub(crate) async fn room_in_turn(&self, bytes: usize) -> Result<Room, BodyError> {
+        let pieces = u32::try_from(pieces(bytes)).map_err(|_| BodyError::Overloaded)?;
+        let permit = Arc::clone(&self.memory).acquire_many_owned(pieces);
+        match tokio::time::timeout(self.idle, permit).await {
+            Ok(Ok(permit)) => Ok(Room(permit)),
+            _ => Err(BodyError::Overloaded),
+        }
+    }
 }
 
 /// A part of the memory for bodies, given back when dropped.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for its drop")]
 pub(crate) struct Room(OwnedSemaphorePermit);
+
+impl Room {
+    /// Gives back what is more than `bytes` need.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        let excess = self.0.num_permits().saturating_sub(pieces(bytes));
+        drop(self.0.split(excess));
+    }
+}
 
 /// A body that has arrived.
 #[derive(Debug)]
@@ -315,5 +332,12 @@ mod tests {
         assert_eq!(refused, BodyError::Overloaded);
         kept.clear();
         assert!(read().await.is_ok(), "the memory came back");
+
+        let mut most = limits.room_in_turn(20_000).await.unwrap();
+        let waiting = limits.room_in_turn(9_000);
+        most.shrink_to(5_000);
+        assert!(waiting.await.is_ok(), "what was too much is another's");
+        let error = limits.room_in_turn(20_000).await.unwrap_err();
+        assert_eq!(error, BodyError::Overloaded, "nobody waits for ever");
     }
 }

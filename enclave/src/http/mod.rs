@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 pub(crate) use accept::{Stopping, accept_loop};
-pub(crate) use body::{BodyError, BodyLimits, linger, read_body};
+pub(crate) use body::{BodyError, BodyLimits, Room, linger, read_body};
 use guard::{Guard, Phase};
 
 /// Most header lines of a request.

@@ -18,7 +18,7 @@ use super::router::{MoreHeaders, ready_status};
 use super::signed::{Asked, Work, with_receipt};
 use crate::boot::Enclave;
 use crate::functions::Function;
-use crate::http::{BodyError, linger, read_body};
+use crate::http::{BodyError, Room, linger, read_body};
 use crate::kserve::{self, InferHeaders, InferRequest, KserveError, ModelAction, ResponseHead};
 use crate::workers::{InferOutput, WorkerError};
 
@@ -52,21 +52,12 @@ pub(super) async fn answer(
             return (body_error(&error), MoreHeaders::new());
         }
     };
-    // What a compressed body decodes to is not known before, so the most that it may be is taken.
-    let encoded = headers.content_encoding.is_some();
-    let room = if encoded {
-        enclave.bodies.room(enclave.limits.max_body)
-    } else {
-        enclave.bodies.room(0)
-    };
-    let _room = match room {
-        Ok(room) => room,
+    let (_room, decoded) = match decoded(enclave, &headers, &arrived.bytes).await {
+        Ok(decoded) => decoded,
         Err(error) => return (body_error(&error), MoreHeaders::new()),
     };
-    let (body, decoded) = match decoded(enclave, &headers, arrived.bytes).await {
-        Ok(body) => (body.clone(), Ok(body)),
-        Err((error, body)) => (body, Err(error)),
-    };
+    // What cannot be decoded is covered as it came.
+    let body = decoded.as_ref().unwrap_or(&arrived.bytes).clone();
     let (answer, compute_micros) = match decoded {
         Err(error) => (codec_error(&error), 0),
         Ok(_) if version.is_some_and(|version| version != function.version()) => {
@@ -140,20 +131,23 @@ fn admit(enclave: &Enclave, headers: &http::HeaderMap, name: &str) -> Result<Adm
     Ok((function, headers, salt, started_ms))
 }
 
-/// Undoes the content encoding; an error comes with the body as it was.
+/// Undoes the content encoding, with the room that the decoded body takes.
 async fn decoded(
     enclave: &Enclave,
     headers: &AskedHeaders,
-    body: Bytes,
-) -> Result<Bytes, (KserveError, Bytes)> {
+    body: &Bytes,
+) -> Result<(Option<Room>, Result<Bytes, KserveError>), BodyError> {
     let Some(encoding) = headers.content_encoding.clone() else {
-        return Ok(body);
+        return Ok((None, Ok(body.clone())));
     };
     let limit = enclave.limits.max_body;
-    off_loop_if_large(usize::MAX, move || {
-        kserve::decode_body(Some(&encoding), body.clone(), limit).map_err(|error| (error, body))
-    })
-    .await
+    // What it decodes to is not known before, so the most that it may be is taken first.
+    let mut room = enclave.bodies.room_in_turn(limit).await?;
+    let body = body.clone();
+    let decode = move || kserve::decode_body(Some(&encoding), body, limit);
+    let decoded = off_loop_if_large(usize::MAX, decode).await;
+    room.shrink_to(decoded.as_ref().map_or(0, Bytes::len));
+    Ok((Some(room), decoded))
 }
 
 async fn perform(
