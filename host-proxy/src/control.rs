@@ -77,7 +77,7 @@ impl ControlError {
             Self::Refused(problem) => {
                 problem.status >= 500
                     || matches!(problem.status, 404 | 408 | 409 | 425 | 429)
-                    || problem.code == "digest-mismatch"
+                    || matches!(problem.code.as_str(), "digest-mismatch" | "body-incomplete")
             }
             _ => true,
         }

@@ -62,6 +62,8 @@ pub enum FailureKind {
     Transient,
     /// By being loaded again: the function ran and then failed inside.
     Crashed,
+    /// When others are unloaded: the enclave has no room.
+    NoRoom,
     /// Hardly: the function was refused.
     Refused,
 }
@@ -73,6 +75,7 @@ impl FailureKind {
             Self::Transient => doubled(ms(200), ms(5000), failures_before),
             Self::Crashed if failures_before == 0 => Duration::ZERO,
             Self::Crashed => doubled(ms(1000), ms(60_000), failures_before - 1),
+            Self::NoRoom => doubled(ms(2000), ms(60_000), failures_before),
             Self::Refused => ms(300_000),
         }
     }
@@ -89,11 +92,15 @@ struct Try {
     worked: Option<Instant>,
 }
 
+/// What the enclave runs, by name. There are two entries while one version serves and the next is being loaded, or was
+/// refused.
+type Actual = BTreeMap<FunctionName, Vec<FunctionStatus>>;
+
 /// Desired and actual state of one boot, and what was tried.
 #[derive(Debug, Default)]
 pub struct Reconciler {
     desired: Option<Arc<DesiredState>>,
-    actual: Option<BTreeMap<FunctionName, FunctionStatus>>,
+    actual: Option<Actual>,
     tries: BTreeMap<FunctionName, Try>,
     busy: BTreeMap<FunctionName, Action>,
     epoch: u64,
@@ -119,20 +126,17 @@ impl Reconciler {
         if epoch != self.epoch {
             return;
         }
-        let mut actual: BTreeMap<_, _> = functions
-            .into_iter()
-            .map(|status| (status.name.clone(), status))
-            .collect();
-        let before = self.actual.take().unwrap_or_default();
-        for name in self.busy.keys() {
-            actual.remove(name);
-            if let Some(status) = before.get(name) {
-                actual.insert(name.clone(), status.clone());
+        let mut before = self.actual.take().unwrap_or_default();
+        let mut actual = Actual::new();
+        for status in functions {
+            if !self.busy.contains_key(&status.name) {
+                self.note_health(&status, now);
+                actual.entry(status.name.clone()).or_default().push(status);
             }
         }
-        for status in actual.values() {
-            if !self.busy.contains_key(&status.name) {
-                note_health(&mut self.tries, status, now);
+        for name in self.busy.keys() {
+            if let Some(statuses) = before.remove(name) {
+                actual.insert(name.clone(), statuses);
             }
         }
         self.actual = Some(actual);
@@ -174,10 +178,12 @@ impl Reconciler {
                 }
                 if let Some(actual) = &mut self.actual {
                     actual.remove(name);
-                    if let Some(status) = status {
-                        note_health(&mut self.tries, &status, now);
-                        actual.insert(name.clone(), status);
+                    if let Some(status) = &status {
+                        actual.insert(name.clone(), vec![status.clone()]);
                     }
+                }
+                if let Some(status) = &status {
+                    self.note_health(status, now);
                 }
             }
             Err(failure) => note_failure(&mut self.tries, action.clone(), failure, now),
@@ -228,14 +234,54 @@ impl Reconciler {
     }
 
     fn serves(&self, function: &DesiredFunction) -> bool {
-        self.status_of(function)
-            .is_some_and(|status| status.state == FunctionState::Ready)
+        let statuses = self.actual.as_ref().and_then(|a| a.get(&function.name));
+        statuses
+            .into_iter()
+            .flatten()
+            .any(|status| status.digest == function.digest && status.state == FunctionState::Ready)
     }
 
-    fn status_of(&self, function: &DesiredFunction) -> Option<&FunctionStatus> {
-        let actual = self.actual.as_ref()?;
-        let status = actual.get(&function.name)?;
-        (status.digest == function.digest).then_some(status)
+    /// Counts a wanted function that failed inside the enclave, once a failure; forgives one that has run for long.
+    fn note_health(&mut self, status: &FunctionStatus, now: Instant) {
+        let is_wanted = self.desired.as_ref().is_some_and(|desired| {
+            wanted(desired)
+                .get(&status.name)
+                .is_some_and(|f| f.digest == status.digest)
+        });
+        if !is_wanted {
+            return;
+        }
+        let load = Action::Load {
+            name: status.name.clone(),
+            digest: status.digest,
+        };
+        match (status.state, self.try_of(&load)) {
+            (
+                FunctionState::Failed,
+                None
+                | Some(Try {
+                    worked: Some(_), ..
+                }),
+            ) => {
+                let text = status.error.as_deref().unwrap_or("failed in the enclave");
+                let (code, message) = text.split_once(": ").unwrap_or(("function-failed", text));
+                let failure = Failure {
+                    code: code.to_owned(),
+                    message: message.to_owned(),
+                    kind: FailureKind::Crashed,
+                };
+                note_failure(&mut self.tries, load, failure, now);
+            }
+            (
+                FunctionState::Ready,
+                Some(Try {
+                    worked: Some(at), ..
+                }),
+            ) if now.duration_since(*at) >= FORGIVEN => {
+                self.tries.remove(&status.name);
+            }
+            _ => {}
+        }
     }
 
     fn try_of(&self, action: &Action) -> Option<&Try> {
@@ -260,10 +306,7 @@ impl Reconciler {
 }
 
 /// The difference between what is wanted and what is, as actions.
-fn decide(
-    wanted: &BTreeMap<&FunctionName, &DesiredFunction>,
-    actual: &BTreeMap<FunctionName, FunctionStatus>,
-) -> Vec<Action> {
+fn decide(wanted: &BTreeMap<&FunctionName, &DesiredFunction>, actual: &Actual) -> Vec<Action> {
     let unload = actual
         .keys()
         .filter(|name| !wanted.contains_key(name))
@@ -271,9 +314,10 @@ fn decide(
     let load = wanted
         .values()
         .filter(|function| {
-            actual.get(&function.name).is_none_or(|status| {
-                status.digest != function.digest || status.state == FunctionState::Failed
-            })
+            let statuses = actual.get(&function.name).into_iter().flatten();
+            !statuses
+                .filter(|status| status.digest == function.digest)
+                .any(|status| status.state != FunctionState::Failed)
         })
         .map(|function| Action::Load {
             name: function.name.clone(),
@@ -290,42 +334,6 @@ fn wanted(desired: &DesiredState) -> BTreeMap<&FunctionName, &DesiredFunction> {
         wanted.entry(&function.name).or_insert(function);
     }
     wanted
-}
-
-/// Counts a function that failed inside the enclave, once a failure; forgives one that has run for long.
-fn note_health(tries: &mut BTreeMap<FunctionName, Try>, status: &FunctionStatus, now: Instant) {
-    let load = Action::Load {
-        name: status.name.clone(),
-        digest: status.digest,
-    };
-    let earlier = tries.get(&status.name).filter(|t| t.action == load);
-    match (status.state, earlier) {
-        (
-            FunctionState::Failed,
-            None
-            | Some(Try {
-                worked: Some(_), ..
-            }),
-        ) => {
-            let text = status.error.as_deref().unwrap_or("failed in the enclave");
-            let (code, message) = text.split_once(": ").unwrap_or(("function-failed", text));
-            let failure = Failure {
-                code: code.to_owned(),
-                message: message.to_owned(),
-                kind: FailureKind::Crashed,
-            };
-            note_failure(tries, load, failure, now);
-        }
-        (
-            FunctionState::Ready,
-            Some(Try {
-                worked: Some(at), ..
-            }),
-        ) if now.duration_since(*at) >= FORGIVEN => {
-            tries.remove(&status.name);
-        }
-        _ => {}
-    }
 }
 
 fn note_failure(

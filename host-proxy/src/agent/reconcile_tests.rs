@@ -187,6 +187,24 @@ fn a_crash_is_answered_at_once_and_a_crash_loop_ever_later() {
 }
 
 #[test]
+fn a_refused_successor_leaves_its_predecessor_alone() {
+    let now = Instant::now();
+    let serving = status(1, 1, FunctionState::Ready);
+    let mut r = reconciler(&[(1, 2)], vec![serving.clone()], now);
+    assert_eq!(r.start_actions(9, now), [load(1, 2)]);
+    r.finished(&load(1, 2), Err(failure(FailureKind::Refused)), now);
+    // The enclave tells of both.
+    let both = vec![serving, status(1, 2, FunctionState::Failed)];
+    r.set_actual(r.epoch(), both.clone(), now);
+    assert_eq!(r.start_actions(9, now), []);
+    assert_eq!(states(&r), [FunctionState::Failed]);
+    r.set_desired(wants(2, &[(1, 1)]));
+    r.set_actual(r.epoch(), both, now);
+    assert_eq!(r.start_actions(9, now), []);
+    assert_eq!(states(&r), [FunctionState::Ready]);
+}
+
+#[test]
 fn two_versions_under_one_name_do_not_fight() {
     let now = Instant::now();
     let mut r = reconciler(&[(1, 1), (1, 2)], vec![], now);
@@ -212,8 +230,9 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    use FailureKind::{Crashed, Refused, Transient};
-    let kind = prop::option::of(prop::sample::select(vec![Transient, Crashed, Refused]));
+    use FailureKind::{Crashed, NoRoom, Refused, Transient};
+    let kinds = vec![Transient, Crashed, NoRoom, Refused];
+    let kind = prop::option::of(prop::sample::select(kinds));
     prop_oneof![
         proptest::collection::vec((0u8..4, 0u8..3), 0..5).prop_map(Step::Want),
         (any::<usize>(), kind).prop_map(|(i, kind)| Step::Finish(i, kind)),
@@ -308,7 +327,7 @@ proptest! {
         for step in steps.into_iter().chain([Step::Want(last.clone())]) {
             world.run(&mut r, step);
         }
-        for _ in 0..40 {
+        for _ in 0..80 {
             while !world.running.is_empty() {
                 world.run(&mut r, Step::Finish(0, None));
             }

@@ -186,10 +186,10 @@ fn blob_failure(link: &Link, session: &Session, error: &PlatformError) -> Failur
 
 impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
-        let kind = if error.is_transient() {
-            FailureKind::Transient
-        } else {
-            FailureKind::Refused
+        let kind = match &error {
+            ControlError::Refused(problem) if problem.status == 507 => FailureKind::NoRoom,
+            other if other.is_transient() => FailureKind::Transient,
+            _ => FailureKind::Refused,
         };
         let message = match &error {
             ControlError::Refused(problem) => problem
