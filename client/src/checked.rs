@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::Full;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::encoding::base64url;
-use nacre_protocol::receipt::{RequestParts, ResponseParts, SignedReceipt};
+use nacre_protocol::receipt::SignedReceipt;
 use nacre_protocol::receipt_file::{ReceiptFile, RequestHead, ResponseHead};
 use nacre_protocol::{FUNCTION_HEADER, INFERENCE_HEADER_LENGTH, RECEIPT_HEADER, SALT_HEADER};
 
@@ -110,19 +110,8 @@ fn check(
     receipt.verify(
         &enclave.statement().receipt_key,
         &wanted,
-        &RequestParts {
-            method: &request.method,
-            path: &request.path,
-            content_type: &request.content_type,
-            inference_header_length: &request.inference_header_length,
-            body: request_body,
-        },
-        &ResponseParts {
-            status: head.status,
-            content_type: &head.content_type,
-            inference_header_length: &head.inference_header_length,
-            body: response.body(),
-        },
+        &request.with_body(request_body),
+        &head.with_body(response.body()),
     )?;
     let file = ReceiptFile {
         version: 1,

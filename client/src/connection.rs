@@ -78,11 +78,8 @@ impl fmt::Display for Endpoint {
 /// A TLS connection whose other end is an enclave that satisfies the caller's policy.
 #[derive(Debug)]
 pub struct AttestedConnection {
-    sender: SendRequest<Full<Bytes>>,
+    channel: Unattested,
     enclave: Arc<AttestedEnclave>,
-    exporter: [u8; 32],
-    spki_sha256: [u8; 32],
-    authority: String,
     handshake_timeout: Duration,
 }
 
@@ -110,19 +107,19 @@ impl AttestedConnection {
     /// Asks for fresh evidence on the same connection and checks it like the first.
     pub async fn reattest(&mut self, trust: &Trust) -> Result<(), ClientError> {
         let limit = self.handshake_timeout;
-        let fresh = timeout(limit, self.ask_for_evidence(trust)).await;
+        let fresh = timeout(limit, self.channel.ask_for_evidence(trust)).await;
         self.enclave = Arc::new(fresh.map_err(|_| timed_out("fresh evidence", limit))??);
         Ok(())
     }
 
     /// Whether the connection has ended; `false` promises nothing.
     pub fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.channel.sender.is_closed()
     }
 
     /// Waits until the connection takes a request, or fails because it ended.
     pub(crate) async fn ready(&mut self) -> Result<(), ClientError> {
-        Ok(self.sender.ready().await?)
+        Ok(self.channel.sender.ready().await?)
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -131,11 +128,11 @@ impl AttestedConnection {
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
         if !request.headers().contains_key(header::HOST)
-            && let Ok(host) = self.authority.parse()
+            && let Ok(host) = self.channel.authority.parse()
         {
             request.headers_mut().insert(header::HOST, host);
         }
-        Ok(self.sender.send_request(request).await?)
+        Ok(self.channel.sender.send_request(request).await?)
     }
 
     async fn open_unbounded(
@@ -143,6 +140,27 @@ impl AttestedConnection {
         trust: &Trust,
         handshake_timeout: Duration,
     ) -> Result<Self, ClientError> {
+        let mut channel = Unattested::open(endpoint).await?;
+        let enclave = Arc::new(channel.ask_for_evidence(trust).await?);
+        Ok(Self {
+            channel,
+            enclave,
+            handshake_timeout,
+        })
+    }
+}
+
+/// A TLS connection to whoever answers. It can ask for evidence, and nothing else.
+#[derive(Debug)]
+struct Unattested {
+    sender: SendRequest<Full<Bytes>>,
+    exporter: [u8; 32],
+    spki_sha256: [u8; 32],
+    authority: String,
+}
+
+impl Unattested {
+    async fn open(endpoint: &Endpoint) -> Result<Self, ClientError> {
         let connect = |source| ClientError::Connect {
             endpoint: endpoint.to_string(),
             source,
@@ -173,87 +191,38 @@ impl AttestedConnection {
                 tracing::debug!(%error, "attested connection ended");
             }
         });
-        let mut unattested = Unattested {
+        Ok(Self {
             sender,
             exporter,
             spki_sha256,
             authority: endpoint.server_name.clone(),
-        };
-        let enclave = unattested.ask_for_evidence(trust).await?;
-        Ok(Self {
-            sender: unattested.sender,
-            enclave: Arc::new(enclave),
-            exporter,
-            spki_sha256,
-            authority: unattested.authority,
-            handshake_timeout,
         })
     }
 
     async fn ask_for_evidence(&mut self, trust: &Trust) -> Result<AttestedEnclave, ClientError> {
-        let (exporter, spki_sha256) = (self.exporter, self.spki_sha256);
-        request_evidence(
-            &mut self.sender,
-            exporter,
-            spki_sha256,
-            &self.authority,
-            trust,
-        )
-        .await
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce).map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
+        let request = Request::get(format!("{ATTESTATION_PATH}?nonce={}", base64url(&nonce)))
+            .header(header::HOST, &self.authority)
+            .body(Full::default())
+            .map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        if response.status() != StatusCode::OK {
+            let status = response.status().as_u16();
+            return Err(ClientError::NoEvidence { status });
+        }
+        let body = collect(&mut response.into_body(), MAX_EVIDENCE_JSON).await;
+        let body = body.map_err(|e| ClientError::of_answer(e, MAX_EVIDENCE_JSON))?;
+        let evidence: Evidence = serde_json::from_slice(&body)
+            .map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
+        let binding = ChannelBinding {
+            nonce,
+            exporter: self.exporter,
+            spki_sha256: self.spki_sha256,
+        };
+        appraise(evidence, &binding, trust, now())
     }
-}
-
-/// A connection before its evidence was checked: it can ask for evidence, and nothing else.
-struct Unattested {
-    sender: SendRequest<Full<Bytes>>,
-    exporter: [u8; 32],
-    spki_sha256: [u8; 32],
-    authority: String,
-}
-
-impl Unattested {
-    async fn ask_for_evidence(&mut self, trust: &Trust) -> Result<AttestedEnclave, ClientError> {
-        let (exporter, spki_sha256) = (self.exporter, self.spki_sha256);
-        request_evidence(
-            &mut self.sender,
-            exporter,
-            spki_sha256,
-            &self.authority,
-            trust,
-        )
-        .await
-    }
-}
-
-async fn request_evidence(
-    sender: &mut SendRequest<Full<Bytes>>,
-    exporter: [u8; 32],
-    spki_sha256: [u8; 32],
-    authority: &str,
-    trust: &Trust,
-) -> Result<AttestedEnclave, ClientError> {
-    let mut nonce = [0; 32];
-    getrandom::fill(&mut nonce).map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
-    let request = Request::get(format!("{ATTESTATION_PATH}?nonce={}", base64url(&nonce)))
-        .header(header::HOST, authority)
-        .body(Full::default())
-        .map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
-    sender.ready().await?;
-    let response = sender.send_request(request).await?;
-    if response.status() != StatusCode::OK {
-        let status = response.status().as_u16();
-        return Err(ClientError::NoEvidence { status });
-    }
-    let body = collect(&mut response.into_body(), MAX_EVIDENCE_JSON).await;
-    let body = body.map_err(|e| ClientError::of_answer(e, MAX_EVIDENCE_JSON))?;
-    let evidence: Evidence =
-        serde_json::from_slice(&body).map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
-    let binding = ChannelBinding {
-        nonce,
-        exporter,
-        spki_sha256,
-    };
-    appraise(evidence, &binding, trust, now())
 }
 
 fn timed_out(what: &'static str, limit: Duration) -> ClientError {

@@ -1,7 +1,7 @@
 //! A kept receipt, checked by anyone, off line, years later.
 
 use nacre_attestation_verifier::{ResultCode, TrustedEnclave, UnixMillis, VerificationTime};
-use nacre_protocol::receipt::{RequestParts, ResponseParts, SignedReceipt};
+use nacre_protocol::receipt::SignedReceipt;
 use nacre_protocol::receipt_file::{MAX_RECEIPT_FILE, ReceiptFile};
 
 use crate::appraisal::{Trust, vouched_statement};
@@ -94,23 +94,11 @@ pub fn verify_receipt_file(
     let enclave = verified
         .appraise(&trust.policy)
         .map_err(ClientError::from)?;
-    let (request, response) = (&file.request, &file.response);
     let proven = receipt.verify(
         &statement.receipt_key,
         &file.function,
-        &RequestParts {
-            method: &request.method,
-            path: &request.path,
-            content_type: &request.content_type,
-            inference_header_length: &request.inference_header_length,
-            body: request_body,
-        },
-        &ResponseParts {
-            status: response.status,
-            content_type: &response.content_type,
-            inference_header_length: &response.inference_header_length,
-            body: response_body,
-        },
+        &file.request.with_body(request_body),
+        &file.response.with_body(response_body),
     );
     proven.map_err(ClientError::from)?;
     Ok(VerifiedReceipt { receipt, enclave })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::evidence::Evidence;
+use crate::receipt::{RequestParts, ResponseParts};
 
 /// Largest receipt file that is read.
 pub const MAX_RECEIPT_FILE: usize = 128 * 1024;
@@ -50,4 +51,29 @@ pub struct ResponseHead {
     pub content_type: String,
     /// `inference-header-content-length`, empty where absent.
     pub inference_header_length: String,
+}
+
+impl RequestHead {
+    /// Everything that the request's hash covers.
+    pub fn with_body<'a>(&'a self, body: &'a [u8]) -> RequestParts<'a> {
+        RequestParts {
+            method: &self.method,
+            path: &self.path,
+            content_type: &self.content_type,
+            inference_header_length: &self.inference_header_length,
+            body,
+        }
+    }
+}
+
+impl ResponseHead {
+    /// Everything that the response's hash covers.
+    pub fn with_body<'a>(&'a self, body: &'a [u8]) -> ResponseParts<'a> {
+        ResponseParts {
+            status: self.status,
+            content_type: &self.content_type,
+            inference_header_length: &self.inference_header_length,
+            body,
+        }
+    }
 }
