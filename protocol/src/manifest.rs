@@ -93,8 +93,7 @@ impl FunctionManifest {
             .ok()
             .filter(|text| text.len() <= MAX_MANIFEST)
             .ok_or(ManifestError::NotText)?;
-        let manifest: Self =
-            toml::from_str(text).map_err(|e| ManifestError::Toml(e.message().to_owned()))?;
+        let manifest: Self = toml::from_str(text).map_err(|e| syntax_error(text, &e))?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -114,6 +113,20 @@ impl FunctionManifest {
         }
         Ok(())
     }
+}
+
+/// What is wrong, and the line that it is wrong in.
+fn syntax_error(text: &str, error: &toml::de::Error) -> ManifestError {
+    const SHOWN: usize = 80;
+    let message = error.message();
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let Some(before) = before else {
+        return ManifestError::Toml(message.to_owned());
+    };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    let line: String = line.chars().take(SHOWN).collect();
+    ManifestError::Toml(format!("line {} ({line:?}): {message}", number + 1))
 }
 
 /// Whether a name can stand in a bundle: one path component of visible ASCII, no leading dot.
@@ -304,6 +317,15 @@ mod tests {
             FunctionManifest::from_toml(&[0xff]),
             Err(ManifestError::NotText)
         );
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_its_line() {
+        let wrong = IRIS.replace("64MiB", "64 potatoes");
+        let error = FunctionManifest::from_toml(wrong.as_bytes()).unwrap_err();
+        let text = error.to_string();
+        let line = r#"line 8 ("memory = \"64 potatoes\""): expected"#;
+        assert!(text.contains(line), "{text}");
     }
 
     proptest! {
