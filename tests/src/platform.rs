@@ -214,7 +214,8 @@ impl Refusal {
         Self::read(&output).with_context(|| format!("{command:?}: {}", describe(&output)))
     }
 
-    fn read(output: &Output) -> anyhow::Result<Self> {
+    /// The same for a command that has run.
+    pub fn read(output: &Output) -> anyhow::Result<Self> {
         ensure!(!output.status.success(), "it succeeded");
         ensure!(output.stdout.is_empty(), "it printed a result");
         let error: Value = serde_json::from_slice(&output.stderr)?;
