@@ -15,6 +15,12 @@ use super::extract::{InPath, declared_length};
 use crate::error::UploadError;
 use crate::platform::Put;
 
+/// The blob's bytes.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "described, never held: bodies are streamed")]
+struct BlobBytes(Vec<u8>);
+
 /// Stores a blob under its digest. The bytes are hashed as they arrive; a blob is stored whole or not at all.
 #[utoipa::path(
     put,
@@ -22,7 +28,7 @@ use crate::platform::Put;
     operation_id = "putBlob",
     tag = "blobs",
     params(("digest" = String, Path, description = "`sha256:` and 64 lowercase hex digits")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = inline(BlobBytes), content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "It was there before; the body was not looked at"),
         (status = 201, description = "It is stored now"),
@@ -56,7 +62,7 @@ pub(super) async fn put(
     tag = "blobs",
     params(("digest" = String, Path, description = "`sha256:` and 64 lowercase hex digits")),
     responses(
-        (status = 200, description = "The blob", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The blob", body = inline(BlobBytes), content_type = "application/octet-stream"),
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`blob-not-found`"),
     ),

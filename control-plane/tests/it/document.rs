@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Server, expect};
 
@@ -127,6 +127,12 @@ async fn every_reference_leads_somewhere() {
         let pointer = reference.strip_prefix('#').unwrap();
         assert!(document.pointer(pointer).is_some(), "{reference}");
     }
+    let put = &document["paths"]["/v1/blobs/{digest}"]["put"];
+    let body = &put["requestBody"]["content"]["application/octet-stream"]["schema"];
+    assert_eq!(
+        [&body["type"], &body["format"]],
+        [&json!("string"), &json!("binary")]
+    );
     for name in [
         "Deployment",
         "Function",

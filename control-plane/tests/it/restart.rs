@@ -153,7 +153,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
     server.resume().await;
     for (n, version, deployment) in &answered {
         let function: Function = server.get(&format!("/v1/functions/f{n}")).await;
-        assert_eq!(function.versions, [version.clone()]);
+        assert_eq!(function.versions, std::slice::from_ref(version));
         let live = function.deployment.unwrap();
         assert_eq!(
             serde_json::from_str::<Deployment>(deployment).unwrap().id,
