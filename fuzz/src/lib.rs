@@ -1,8 +1,15 @@
 //! What the fuzz targets do with their bytes.
 //!
-//! The functions stand apart from the targets so that ordinary tests on a stable compiler replay `corpus/` through them.
-//! A seed named `ok-…` must be accepted, one named `refused-<rule>` must be refused under that rule.
+//! The functions stand apart from the targets so that ordinary tests on a stable compiler replay `corpus/` through them:
+//! `attestation` in the verifier's tests, the others in the end-to-end tests (`tests/tests/fuzz_corpus`). A seed named
+//! `ok-…` must be accepted, one named `refused-<rule>` or `refused-<rule>.<which>` must be refused under that rule.
 //!
-//! Run a target with `cargo +nightly fuzz run document`.
+//! Run a target with `cargo +nightly fuzz run document`; with `--no-default-features` where it is none of the enclave's,
+//! which take long to build. `make fuzz` runs all.
 
 pub mod attestation;
+pub mod emulator;
+#[cfg(feature = "enclave")]
+pub mod enclave;
+pub mod protocol;
+pub mod transport;

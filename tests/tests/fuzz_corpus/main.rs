@@ -12,16 +12,7 @@ mod seeds;
     unreachable_pub,
     reason = "the files are public modules of the fuzz crate"
 )]
-mod targets {
-    #[path = "../../../../fuzz/src/emulator.rs"]
-    pub mod emulator;
-    #[path = "../../../../fuzz/src/enclave.rs"]
-    pub mod enclave;
-    #[path = "../../../../fuzz/src/protocol.rs"]
-    pub mod protocol;
-    #[path = "../../../../fuzz/src/transport.rs"]
-    pub mod transport;
-}
+mod targets;
 
 use std::collections::BTreeSet;
 use std::fs;

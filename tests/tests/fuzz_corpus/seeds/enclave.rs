@@ -5,9 +5,7 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use nacre_enclave::tensor::{DataType, ModelSpec, TensorSpec};
-use nacre_enclave::worker::wire::{
-    Configure, Fault, FaultCode, Isolation, Message, TensorHead,
-};
+use nacre_enclave::worker::wire::{Configure, Fault, FaultCode, Isolation, Message, TensorHead};
 
 use super::Seeds;
 use crate::targets::enclave::BODY_LIMIT;
@@ -47,14 +45,23 @@ fn kserve_infer(seeds: &mut Seeds) {
         "kserve_infer",
         [
             ("ok-json", request("\n\n", IRIS.as_bytes())),
-            ("ok-gzip", request("gzip\napplication/json\n", &gzip(IRIS.as_bytes()))),
+            (
+                "ok-gzip",
+                request("gzip\napplication/json\n", &gzip(IRIS.as_bytes())),
+            ),
             ("ok-deflate", request("deflate\n\n", &zlib(IRIS.as_bytes()))),
             ("ok-binary", mixed(binary, data)),
-            ("ok-nested", one("INT64", "[2,1,2]", "[[[9223372036854775807,-1]],[[0,1]]]")),
-            ("ok-strings", one("BYTES", "[3]", r#"["","a\u00e9\n\"","\ud83d\ude00 ]"]"#)),
+            (
+                "ok-nested",
+                one("INT64", "[2,1,2]", "[[[9223372036854775807,-1]],[[0,1]]]"),
+            ),
+            (
+                "ok-strings",
+                one("BYTES", "[3]", r#"["","a\u00e9\n\"","\ud83d\ude00 ]"]"#),
+            ),
             ("ok-scalar", one("FP64", "[]", "-0.0")),
             ("ok-empty", one("UINT8", "[0,3]", "[]")),
-            ("ok-halves", one("BF16", "[1,3]", "[1e-45,3.4e38,-65504]")),
+            ("ok-halves", one("BF16", "[1,3]", "[1e-45,3.389e38,-65504]")),
             ("ok-bool", one("BOOL", "[2]", "[ true ,\tfalse ]")),
         ],
     );
@@ -68,21 +75,39 @@ fn kserve_infer_refused(seeds: &mut Seeds) {
         "kserve_infer",
         [
             ("refused-no-headers", b"{}".to_vec()),
-            ("refused-body-too-large", request("gzip\n\n", &gzip(&vec![b' '; BODY_LIMIT + 1]))),
-            ("refused-malformed-encoding", request("deflate\n\n", &zlib(b"{}")[..6])),
+            (
+                "refused-body-too-large",
+                request("gzip\n\n", &gzip(&vec![b' '; BODY_LIMIT + 1])),
+            ),
+            (
+                "refused-malformed-encoding",
+                request("deflate\n\n", &zlib(b"{}")[..6]),
+            ),
             ("refused-unsupported-encoding", request("br\n\n", b"{}")),
-            ("refused-unsupported-media-type", request("\ntext/plain\n", b"{}")),
+            (
+                "refused-unsupported-media-type",
+                request("\ntext/plain\n", b"{}"),
+            ),
             ("refused-invalid-header-length", request("\n\n+2", b"{}")),
             ("refused-malformed-json", request("\n\n", b"{\"inputs\":[")),
-            ("refused-malformed-json.depth", one("INT8", "[1]", &"[".repeat(300))),
+            (
+                "refused-malformed-json.depth",
+                one("INT8", "[1]", &"[".repeat(300)),
+            ),
             ("refused-invalid-request", request("\n\n", twice.as_bytes())),
             ("refused-missing-field", request("\n\n", b"{}")),
             ("refused-binary-length", mixed(size, b"ab")),
             ("refused-tensor-data", mixed(&bool, b"\x02")),
             ("refused-unknown-datatype", one("FP8", "[1]", "[1]")),
-            ("refused-invalid-shape", one("FP32", "[4611686018427387904,2]", "[]")),
+            (
+                "refused-invalid-shape",
+                one("FP32", "[4611686018427387904,2]", "[]"),
+            ),
             ("refused-tensor-length", one("FP32", "[2]", "[1]")),
-            ("refused-tensor-nesting", one("FP32", "[2,1]", "[[1],[1,2]]")),
+            (
+                "refused-tensor-nesting",
+                one("FP32", "[2,1]", "[[1],[1,2]]"),
+            ),
             ("refused-wrong-value", one("INT32", "[1]", "[1.0]")),
             ("refused-value-out-of-range", one("FP16", "[1]", "[65520]")),
         ],
@@ -109,14 +134,20 @@ fn kserve_route(seeds: &mut Seeds) {
         ("ok-index", "POST /v2/repository/index"),
         ("ok-infer", "POST /v2/models/iris/versions/1/infer"),
         ("ok-escaped", "GET /v2/models/a%20b%2fc%C3%A9/stats"),
-        ("ok-named-like-a-word", "GET /v2/models/versions/versions/ready"),
+        (
+            "ok-named-like-a-word",
+            "GET /v2/models/versions/versions/ready",
+        ),
         ("refused-not-found", "GET /v2/models/iris/infer/x"),
         ("refused-method-not-allowed", "DELETE /v2/models/iris"),
         ("refused-invalid-path.cut", "GET /v2/models/%4"),
         ("refused-invalid-path.utf-8", "GET /v2/models/%ff"),
         ("refused-invalid-path.control", "GET /v2/models/a%0d%0ab"),
         ("refused-invalid-path.long", &long),
-        ("refused-repository-read-only", "POST /v2/repository/models/iris/load"),
+        (
+            "refused-repository-read-only",
+            "POST /v2/repository/models/iris/load",
+        ),
         ("refused-no-method", "/v2"),
     ] {
         seeds.add("kserve_route", verdict, line);

@@ -36,8 +36,14 @@ fn identity_statement(seeds: &mut Seeds) {
         [
             ("ok-statement", good.clone()),
             ("refused-version", spliced(2, 1, &[2])),
-            ("refused-not-deterministic.long-integer", spliced(2, 1, &[0x18, 1])),
-            ("refused-not-deterministic.trailing", spliced(good.len(), 0, &[0])),
+            (
+                "refused-not-deterministic.long-integer",
+                spliced(2, 1, &[0x18, 1]),
+            ),
+            (
+                "refused-not-deterministic.trailing",
+                spliced(good.len(), 0, &[0]),
+            ),
             ("refused-malformed.keys", spliced(3, 1, &[3])),
             ("refused-malformed.length", spliced(4, 2, &[0x58, 0x1f])),
             ("refused-malformed.short", good[..good.len() - 1].to_vec()),
@@ -72,11 +78,17 @@ fn receipt(seeds: &mut Seeds) {
             ("ok-alone", BATCH[5].encode()),
             ("ok-header", BATCH[3].to_header().into()),
             ("refused-syntax.trailing", trailing),
-            ("refused-syntax.padding", format!("{}=", BATCH[5].to_header()).into()),
+            (
+                "refused-syntax.padding",
+                format!("{}=", BATCH[5].to_header()).into(),
+            ),
             ("refused-inclusion.index", changed(|r| r.index = 5)),
             ("refused-inclusion.size", changed(|r| r.size = 65_537)),
             ("refused-inclusion.path", changed(|r| r.path.truncate(1))),
-            ("refused-signature.status", changed(|r| r.receipt.status = 500)),
+            (
+                "refused-signature.status",
+                changed(|r| r.receipt.status = 500),
+            ),
             ("refused-signature.s", changed(other_s)),
             ("refused-signature.v", changed(|r| r.signature[64] = 29)),
             ("refused-signature.zero", changed(|r| r.signature = [0; 65])),
@@ -107,9 +119,18 @@ fn receipt_file(seeds: &mut Seeds) {
         "receipt_file",
         [
             ("ok-file", json.clone().into()),
-            ("refused-json.unknown-field", json.replacen('{', "{\"a\":1,", 1).into()),
-            ("refused-json.status", json.replacen(":200,", ":70000,", 1).into()),
-            ("refused-receipt", json.replacen("\"receipt\":\"", "\"receipt\":\"A", 1).into()),
+            (
+                "refused-json.unknown-field",
+                json.replacen('{', "{\"a\":1,", 1).into(),
+            ),
+            (
+                "refused-json.status",
+                json.replacen(":200,", ":70000,", 1).into(),
+            ),
+            (
+                "refused-receipt",
+                json.replacen("\"receipt\":\"", "\"receipt\":\"A", 1).into(),
+            ),
         ],
     );
 }
@@ -136,9 +157,18 @@ fn evidence_json(seeds: &mut Seeds) {
         [
             ("ok-evidence", json.clone().into()),
             ("ok-pretty", json.replace(',', " ,\n ").into()),
-            ("ok-escaped-key", json.replacen("\"path\"", "\"\\u0070ath\"", 1).into()),
-            ("refused-json.duplicate", json.replacen('{', "{\"tree_size\":7,", 1).into()),
-            ("refused-json.padding", json.replacen("\",\"statement", "=\",\"statement", 1).into()),
+            (
+                "ok-escaped-key",
+                json.replacen("\"path\"", "\"\\u0070ath\"", 1).into(),
+            ),
+            (
+                "refused-json.duplicate",
+                json.replacen('{', "{\"tree_size\":7,", 1).into(),
+            ),
+            (
+                "refused-json.padding",
+                json.replacen("\",\"statement", "=\",\"statement", 1).into(),
+            ),
             ("refused-json.index", json.replacen(":3,", ":-3,", 1).into()),
             ("refused-tree-size", changed(|e| e.tree_size = 65_537)),
             ("refused-leaf-index", changed(|e| e.leaf_index = 7)),
@@ -194,10 +224,22 @@ fn bundle_manifest(seeds: &mut Seeds) {
             ("ok-three-files", bundle),
             ("ok-manifest-only", alone.to_oci_manifest()),
             ("refused-not-canonical.space", replaced(",", ", ")),
-            ("refused-not-canonical.type", replaced("vnd.nacre.function.v1+toml", "x")),
-            ("refused-no-manifest", replaced("\"nacre.toml\"", "\"other.toml\"")),
-            ("refused-file-name", replaced("\"labels.txt\"", "\"../labels\"")),
-            ("refused-duplicate", replaced("\"labels.txt\"", "\"model.onnx\"")),
+            (
+                "refused-not-canonical.type",
+                replaced("vnd.nacre.function.v1+toml", "x"),
+            ),
+            (
+                "refused-no-manifest",
+                replaced("\"nacre.toml\"", "\"other.toml\""),
+            ),
+            (
+                "refused-file-name",
+                replaced("\"labels.txt\"", "\"../labels\""),
+            ),
+            (
+                "refused-duplicate",
+                replaced("\"labels.txt\"", "\"model.onnx\""),
+            ),
             ("refused-too-large", replaced(":1000", ":68719476737")),
             ("refused-malformed.digest", replaced("sha256:", "sha512:")),
             ("refused-malformed.size", replaced(":1000", ":-1")),
@@ -247,7 +289,10 @@ fn inclusion_path(seeds: &mut Seeds) {
         [
             ("ok-seven", claim(7, 4, 4, 7, &[])),
             ("ok-one", claim(1, 0, 0, 1, &[])),
-            ("ok-put-in-and-taken-out", claim(200, 77, 77, 200, &[0, 3, 9, 1, 3, 0])),
+            (
+                "ok-put-in-and-taken-out",
+                claim(200, 77, 77, 200, &[0, 3, 9, 1, 3, 0]),
+            ),
             ("ok-another-size", claim(3, 2, 1, 2, &[])),
             ("refused-tree-size.none", claim(7, 4, 0, 0, &[])),
             ("refused-tree-size.many", claim(7, 4, 4, u32::MAX, &[])),

@@ -44,22 +44,55 @@ fn nsm_request(seeds: &mut Seeds) {
         };
         requests.iter().flat_map(frame).collect()
     };
-    let long = [b"\xa1\x69ExtendPCR\xa2\x65index\x11\x64data\x59\x0f\xff", &[7; 4095][..]].concat();
-    let wide = [b"\xa1\x6bAttestation\xa1\x65nonce\x59\x04\x01", &[7; 1025][..]].concat();
-    let full = [b"\xa1\x6bAttestation\xa1\x69user_data\x59\x04\x00", &[7; 1024][..]].concat();
+    let long = [
+        b"\xa1\x69ExtendPCR\xa2\x65index\x11\x64data\x59\x0f\xff",
+        &[7; 4095][..],
+    ]
+    .concat();
+    let wide = [
+        b"\xa1\x6bAttestation\xa1\x65nonce\x59\x04\x01",
+        &[7; 1025][..],
+    ]
+    .concat();
+    let full = [
+        b"\xa1\x6bAttestation\xa1\x69user_data\x59\x04\x00",
+        &[7; 1024][..],
+    ]
+    .concat();
     let ask = |request: &[u8]| session(&[(0, request)]);
     seeds.add_all(
         "nsm_request",
         [
-            ("ok-questions", session(&[(0, DESCRIBE), (0, RANDOM), (0, ATTEST)])),
-            ("ok-boot", session(&[(0, EXTEND_16), (1, LOCK_16), (2, ATTEST), (30, ATTEST)])),
-            ("ok-lock-all", session(&[(0, LOCK_ALL), (0, LOCK_ALL), (0, &full)])),
+            (
+                "ok-questions",
+                session(&[(0, DESCRIBE), (0, RANDOM), (0, ATTEST)]),
+            ),
+            (
+                "ok-boot",
+                session(&[(0, EXTEND_16), (1, LOCK_16), (2, ATTEST), (30, ATTEST)]),
+            ),
+            (
+                "ok-lock-all",
+                session(&[(0, LOCK_ALL), (0, LOCK_ALL), (0, &full)]),
+            ),
             ("ok-nothing", Vec::new()),
-            ("refused-InvalidArgument.trailing", ask(&[DESCRIBE, &[0]].concat())),
+            (
+                "refused-InvalidArgument.trailing",
+                ask(&[DESCRIBE, &[0]].concat()),
+            ),
             ("refused-InvalidArgument.empty", ask(b"")),
-            ("refused-InvalidArgument.deep", ask(&[b"\xa1\x69GetRandom", &[0x81; 2000][..]].concat())),
-            ("refused-InvalidIndex", ask(b"\xa1\x6bDescribePCR\xa1\x65index\x18\x20")),
-            ("refused-ReadOnlyIndex", session(&[(0, LOCK_ALL), (0, EXTEND_16)])),
+            (
+                "refused-InvalidArgument.deep",
+                ask(&[b"\xa1\x69GetRandom", &[0x81; 2000][..]].concat()),
+            ),
+            (
+                "refused-InvalidIndex",
+                ask(b"\xa1\x6bDescribePCR\xa1\x65index\x18\x20"),
+            ),
+            (
+                "refused-ReadOnlyIndex",
+                session(&[(0, LOCK_ALL), (0, EXTEND_16)]),
+            ),
             ("refused-InvalidOperation", ask(b"\xa1\x69Selfdestr\xf6")),
             ("refused-InputTooLarge.request", ask(&long)),
             ("refused-InputTooLarge.field", ask(&wide)),
