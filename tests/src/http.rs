@@ -1,6 +1,7 @@
 //! HTTP/1.1 by hand, for tests that send what no client library would.
 
-use std::io::{Read, Write as _};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
+/// Longest wait for bytes.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Longest head that is read.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -25,6 +28,11 @@ pub struct Answer {
 impl Answer {
     /// Reads one answer: head, and as many bytes as its `Content-Length` says.
     pub fn read(stream: &mut impl Read) -> anyhow::Result<Self> {
+        Self::read_to(stream, "GET")
+    }
+
+    /// The same for a request with this method: what answers HEAD says the length of a body that does not come.
+    fn read_to(stream: &mut impl Read, method: &str) -> anyhow::Result<Self> {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
@@ -50,7 +58,10 @@ impl Answer {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let length = headers.iter().find(|(name, _)| name == "content-length");
-        let length = length.map_or(Ok(0), |(_, value)| value.parse())?;
+        let length = match length {
+            Some((_, value)) if method != "HEAD" => value.parse()?,
+            _ => 0,
+        };
         let mut answer = Self {
             status,
             headers,
@@ -60,6 +71,12 @@ impl Answer {
             .read_exact(&mut answer.body)
             .context("reading the answer's body")?;
         Ok(answer)
+    }
+
+    /// A header's value, empty where it is absent.
+    pub fn header(&self, name: &str) -> &str {
+        let header = self.headers.iter().find(|(known, _)| known == name);
+        header.map_or("", |(_, value)| value)
     }
 
     /// The body as JSON.
@@ -77,31 +94,39 @@ impl Answer {
 
 /// One request on a Unix socket, on a connection of its own.
 pub fn ask_socket(socket: &Path, method: &str, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
-    let mut stream = UnixStream::connect(socket).context("the control socket")?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: enclave\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
-    if method == "HEAD" {
-        return head_of(&mut stream);
-    }
-    Answer::read(&mut stream)
+    let stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    ask(stream, method, path, &[("host", "localhost")], body)
 }
 
-/// An answer to HEAD says the length of a body that does not come.
-fn head_of(stream: &mut UnixStream) -> anyhow::Result<Answer> {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    let status = String::from_utf8_lossy(&bytes)
-        .split(' ')
-        .nth(1)
-        .and_then(|s| s.parse().ok());
-    Ok(Answer {
-        status: status.context("no status")?,
-        headers: vec![],
-        body: vec![],
-    })
+/// One request without TLS to `host:port`, on a connection of its own, with exactly these headers besides those of the
+/// framing.
+pub fn ask_plain(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> anyhow::Result<Answer> {
+    let stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    ask(stream, method, path, headers, body)
+}
+
+fn ask<S: Read + Write>(
+    mut stream: S,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> anyhow::Result<Answer> {
+    let length = body.len();
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    stream.write_all(body)?;
+    Answer::read_to(&mut stream, method)
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -23,7 +24,7 @@ const STOP: Duration = Duration::from_secs(15);
 /// A running `nacre dev`; everything of it ends with this value.
 #[derive(Debug)]
 pub struct Platform {
-    home: TempDir,
+    home: Arc<TempDir>,
     ready: Value,
     child: Child,
     // Its end is what stops the platform, also when a test is killed.
@@ -38,7 +39,18 @@ impl Platform {
 
     /// The same with further arguments for `nacre dev`.
     pub fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
-        let home = tempfile::Builder::new().prefix("nacre-").tempdir()?;
+        let home = tempfile::Builder::new().prefix("nacre-test-").tempdir()?;
+        Self::start_in(Arc::new(home), arguments)
+    }
+
+    /// Starts a platform again that has ended, with everything that it kept.
+    pub fn start_again(self) -> anyhow::Result<Self> {
+        let home = Arc::clone(&self.home);
+        drop(self);
+        Self::start_in(home, &[])
+    }
+
+    fn start_in(home: Arc<TempDir>, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = nacre(home.path());
         command
             .args(["--json", "dev", "--exit-on-stdin-eof"])
@@ -163,7 +175,7 @@ impl Platform {
     }
 
     /// Waits until `nacre dev` has left, for whatever reason.
-    pub fn wait(mut self) -> anyhow::Result<ExitStatus> {
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         let status = wait_for("nacre dev leaves", STOP, || {
             self.child.try_wait().transpose()
         });
@@ -269,9 +281,12 @@ impl Service {
         &self.ready
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Stops it as its parent would, and waits until it has left.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.stdin.take());
+        let left = wait_for("it leaves", STOP, || self.child.try_wait().transpose())??;
+        ensure!(left.success(), "it left with {left}");
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::examples::Example;
 use crate::platform::wait_for;
 
 /// From one call of a lane to its next.
-const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(1);
 /// A call that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -263,5 +263,55 @@ fn judge(example: &Example, body: &[u8]) -> Outcome {
     match example.check_body(body) {
         Ok(()) => Outcome::Right,
         Err(error) => Outcome::Wrong(format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// A lane whose calls took a millisecond each, one after the other.
+    fn lane(start: Instant, outcomes: &[Outcome]) -> Lane {
+        let at = |millis: usize| start + Duration::from_millis(millis as u64);
+        let calls = outcomes.iter().enumerate().map(|(nth, outcome)| Call {
+            begun: at(nth),
+            ended: at(nth + 1),
+            outcome: outcome.clone(),
+        });
+        let calls = Arc::new(Mutex::new(calls.collect()));
+        Lane {
+            name: "lane".to_owned(),
+            calls,
+        }
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed("gone".to_owned())
+    }
+
+    #[test]
+    fn service_is_back_after_the_last_failure_and_not_before_the_disturbance() {
+        let start = Instant::now();
+        let disturbed = start + Duration::from_millis(2);
+        let back = |outcomes: &[Outcome]| lane(start, outcomes).back_after(disturbed);
+        let right = Outcome::Right;
+        let [a, b, c, d] = [right.clone(), right.clone(), right.clone(), right];
+        let undisturbed = [a.clone(), b.clone(), c.clone(), d.clone()];
+        assert_eq!(back(&undisturbed), Some(Duration::from_millis(1)));
+        let relapsed = [a.clone(), failed(), b, failed(), c, d];
+        assert_eq!(back(&relapsed), Some(Duration::from_millis(3)));
+        assert_eq!(back(&[a, failed(), failed()]), None);
+    }
+
+    #[test]
+    fn no_wrong_answer_and_no_early_failure_passes() {
+        let start = Instant::now();
+        let late = start + Duration::from_millis(3);
+        let wrong = Outcome::Wrong("7 is 3".to_owned());
+        let check = |outcomes: &[Outcome]| lane(start, outcomes).check(late);
+        assert!(check(&[Outcome::Right, Outcome::Right, Outcome::Right, failed()]).is_ok());
+        assert!(check(&[Outcome::Right, failed()]).is_err());
+        assert!(check(&[Outcome::Right, Outcome::Right, Outcome::Right, wrong]).is_err());
     }
 }

@@ -23,7 +23,7 @@ const STEADY: usize = 25;
 #[test]
 fn a_killed_worker_takes_nobody_with_it() -> anyhow::Result<()> {
     let site = Site::start()?;
-    let (killed, lanes) = site.kill(Part::Worker, site.network_worker)?;
+    let (killed, lanes) = site.kill(site.load()?, Part::Worker, site.network_worker)?;
     back_in_time(&lanes, killed)?;
     for lane in lanes
         .iter()
@@ -43,7 +43,11 @@ fn a_killed_worker_takes_nobody_with_it() -> anyhow::Result<()> {
 fn a_killed_enclave_is_back_with_its_functions() -> anyhow::Result<()> {
     let site = Site::start()?;
     let boot = site.platform.enclave_status()?.boot_id;
-    let (killed, lanes) = site.kill(Part::Enclave, site.platform.pid_of(Part::Enclave)?)?;
+    let (killed, lanes) = site.kill(
+        site.load()?,
+        Part::Enclave,
+        site.platform.pid_of(Part::Enclave)?,
+    )?;
     back_in_time(&lanes, killed)?;
     ensure!(
         site.platform.enclave_status()?.boot_id != boot,
@@ -57,7 +61,7 @@ fn a_killed_host_proxy_is_back_with_its_enclave() -> anyhow::Result<()> {
     let site = Site::start()?;
     let node = site.platform.pid_of(Part::Node)?;
     let (before, runtime_dir) = (descendants(node), runtime_dir(&site.platform)?);
-    let (killed, lanes) = site.kill(Part::Node, node)?;
+    let (killed, lanes) = site.kill(site.load()?, Part::Node, node)?;
     back_in_time(&lanes, killed)?;
     wait_for("the old enclave is gone", GONE_WITHIN, || {
         let gone = before.iter().all(|pid| !is_running(*pid)) && !runtime_dir.exists();
@@ -70,7 +74,15 @@ fn a_killed_host_proxy_is_back_with_its_enclave() -> anyhow::Result<()> {
 fn a_killed_control_plane_is_missed_by_no_caller() -> anyhow::Result<()> {
     let site = Site::start()?;
     let pid = site.platform.pid_of(Part::ControlPlane)?;
-    let (killed, lanes) = site.kill(Part::ControlPlane, pid)?;
+    let load = site.load()?;
+    let hung = Hung::stop(pid)?;
+    let served = load
+        .traffic
+        .wait_for_right(4 * STEADY, Instant::now(), PATIENCE);
+    served.context("while it hangs")?;
+    drop(hung);
+
+    let (killed, lanes) = site.kill(load, Part::ControlPlane, pid)?;
     for lane in &lanes {
         ensure!(
             lane.failures().is_empty(),
@@ -85,6 +97,24 @@ fn a_killed_control_plane_is_missed_by_no_caller() -> anyhow::Result<()> {
         .deploy_example("iris-regression")
         .context("a new function")?;
     Ok(())
+}
+
+#[test]
+fn a_killed_platform_has_its_functions_when_it_is_started_again() -> anyhow::Result<()> {
+    let platform = Platform::start()?;
+    let example = Example::load("iris-network")?;
+    let digest = platform.deploy_example(&example.name)?;
+    let family = family(&platform)?;
+    platform.signal(Signal::KILL)?;
+    let gone = || family.iter().all(|pid| !is_running(*pid));
+    wait_for("everything is gone", GONE_WITHIN, || gone().then_some(()))?;
+
+    let platform = platform.start_again()?;
+    let input = example.request_file.display().to_string();
+    let invoke = ["invoke", &example.name, "--input", &input];
+    let done = wait_for("it answers", BACK_WITHIN, || platform.json(&invoke).ok())?;
+    ensure!(done["function"] == digest.as_str(), "{done}");
+    example.check(&done["response"])
 }
 
 #[test]
@@ -103,7 +133,7 @@ fn nothing_outlives_a_killed_platform() -> anyhow::Result<()> {
 #[test]
 fn ctrl_c_and_sigterm_leave_nothing_behind() -> anyhow::Result<()> {
     for how in [Signal::INT, Signal::TERM] {
-        let platform = Platform::start()?;
+        let mut platform = Platform::start()?;
         platform.deploy_example("iris-network")?;
         let (family, runtime_dir) = (family(&platform)?, runtime_dir(&platform)?);
         platform.signal(how)?;
@@ -146,8 +176,8 @@ impl Site {
         })
     }
 
-    /// Kills a process while callers call, and gives when, and what the callers saw until they were served steadily.
-    fn kill(&self, part: Part, pid: u32) -> anyhow::Result<(Instant, Vec<Lane>)> {
+    /// Callers of both functions, who attest themselves or come through `nacre proxy`, once all of them are served.
+    fn load(&self) -> anyhow::Result<Load> {
         let proxy = self.platform.nacre([
             "--json",
             "proxy",
@@ -156,26 +186,29 @@ impl Site {
             "--exit-on-stdin-eof",
         ]);
         let proxy = Service::start(proxy)?;
+        let address = proxy.ready()["listening"].as_str().unwrap_or_default();
         let mut traffic = Traffic::new()?;
         for (example, digest) in self.examples.iter().zip(&self.digests) {
-            let endpoints = vec![self.platform.ready("node").parse()?];
-            let options = ClientOptions::default();
             let client = AttestedClient::new(
                 self.platform.trust()?,
                 Some(digest.parse()?),
-                endpoints,
-                options,
+                vec![self.platform.ready("node").parse()?],
+                ClientOptions::default(),
             );
+            traffic.attested(example, client.clone());
             traffic.attested(example, client);
-            traffic.through_proxy(
-                example,
-                proxy.ready()["listening"].as_str().unwrap_or_default(),
-            )?;
+            traffic.through_proxy(example, address)?;
         }
-        traffic
-            .wait_for_right(STEADY, Instant::now(), PATIENCE)
-            .context("before")?;
+        let steady = traffic.wait_for_right(STEADY, Instant::now(), PATIENCE);
+        steady.context("before")?;
+        Ok(Load {
+            traffic,
+            _proxy: proxy,
+        })
+    }
 
+    /// Kills a process while callers call, and gives when, and what the callers saw until they were served steadily.
+    fn kill(&self, load: Load, part: Part, pid: u32) -> anyhow::Result<(Instant, Vec<Lane>)> {
         signal(pid, Signal::KILL)?;
         let killed = Instant::now();
         let replaced =
@@ -184,10 +217,11 @@ impl Site {
             replaced().then_some(())
         })?;
         println!("{part:?}: another process after {:?}", killed.elapsed());
-        traffic
-            .wait_for_right(STEADY, Instant::now(), PATIENCE)
-            .context("after")?;
-        let lanes = traffic.stop();
+        let steady = load
+            .traffic
+            .wait_for_right(STEADY, Instant::now(), PATIENCE);
+        steady.context("after")?;
+        let lanes = load.traffic.stop();
         lanes.iter().try_for_each(|lane| lane.check(killed))?;
         Ok((killed, lanes))
     }
@@ -212,6 +246,29 @@ impl Site {
             ensure!(versions == Some(1), "deployed again: {listed}");
         }
         Ok(())
+    }
+}
+
+/// Callers, and the proxy that some of them need.
+struct Load {
+    traffic: Traffic,
+    _proxy: Service,
+}
+
+/// A process that is there and does nothing, until this ends.
+struct Hung(u32);
+
+impl Hung {
+    fn stop(pid: u32) -> anyhow::Result<Self> {
+        signal(pid, Signal::STOP)?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        // One that is gone needs no waking.
+        let _ = signal(self.0, Signal::CONT);
     }
 }
 

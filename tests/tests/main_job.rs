@@ -308,7 +308,7 @@ impl Kept {
     }
 }
 
-fn flags<'a>(pcrs: [&'a str; 3]) -> [&'a str; 6] {
+fn flags(pcrs: [&str; 3]) -> [&str; 6] {
     ["--pcr0", pcrs[0], "--pcr1", pcrs[1], "--pcr2", pcrs[2]]
 }
 
