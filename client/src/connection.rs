@@ -132,6 +132,8 @@ impl AttestedConnection {
         {
             request.headers_mut().insert(header::HOST, host);
         }
+        // The connection takes the next request a moment after the last answer's end was read.
+        self.ready().await?;
         Ok(self.channel.sender.send_request(request).await?)
     }
 
