@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
+use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
 
@@ -17,15 +18,32 @@ pub struct Bare {
     data: Vec<f32>,
 }
 
-impl Bare {
-    /// Loads a model with one intra-op thread that does not spin, as a worker does.
-    pub fn load(library: &Path, model: &Path, shape: &[u64], data: &[f32]) -> anyhow::Result<Self> {
+/// ONNX Runtime in this process; there is one a process.
+pub struct Runtime {
+    environment: Environment,
+}
+
+impl Runtime {
+    /// Loads the library.
+    pub fn load(library: &Path) -> anyhow::Result<Self> {
         let environment = ort::init_from(library).map_err(|e| anyhow!("{e}"))?;
         let environment = environment
             .with_telemetry(false)
             .build()
             .map_err(|e| anyhow!("{e}"))?;
-        let session = Session::builder(&environment)
+        Ok(Self { environment })
+    }
+}
+
+impl Bare {
+    /// Loads a model with one intra-op thread that does not spin, as a worker does.
+    pub fn load(
+        runtime: &Runtime,
+        model: &Path,
+        shape: &[u64],
+        data: &[f32],
+    ) -> anyhow::Result<Self> {
+        let session = Session::builder(&runtime.environment)
             .and_then(|b| Ok(b.with_intra_threads(1)?))
             .and_then(|b| Ok(b.with_inter_threads(1)?))
             .and_then(|mut b| b.commit_from_file(model))

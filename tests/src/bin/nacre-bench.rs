@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use nacre_client::{AttestedConnection, Endpoint};
-use nacre_tests::bench::bare::Bare;
+use nacre_tests::bench::bare::{Bare, Runtime};
 use nacre_tests::bench::load::{
     Call, checking_client, sample_checked, sample_connection, throughput,
 };
@@ -42,10 +42,11 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let bare = Runtime::load(&onnxruntime())?;
     let platform = Platform::start()?;
     let rows: anyhow::Result<Vec<Row>> = cases()?
         .iter()
-        .map(|case| runtime.block_on(measure(&platform, case)))
+        .map(|case| runtime.block_on(measure(&bare, &platform, case)))
         .collect();
     let text = render(&mut rows?)?;
     println!("{text}");
@@ -54,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     platform.stop()
 }
 
-async fn measure(platform: &Platform, case: &Case) -> anyhow::Result<Row> {
+async fn measure(bare: &Runtime, platform: &Platform, case: &Case) -> anyhow::Result<Row> {
     let digest = platform.deploy_example(case.model)?.parse()?;
     let trust = platform.trust()?;
     let endpoint: Endpoint = platform.ready("node").parse()?;
@@ -63,7 +64,7 @@ async fn measure(platform: &Platform, case: &Case) -> anyhow::Result<Row> {
         .join("examples")
         .join(case.model)
         .join("model.onnx");
-    let mut bare = Bare::load(&onnxruntime(), &model, &case.shape, &case.data)?;
+    let mut bare = Bare::load(bare, &model, &case.shape, &case.data)?;
     let limit = std::time::Duration::from_secs(30);
     let mut connection = AttestedConnection::open(&endpoint, &trust, limit).await?;
     let client = checking_client(&endpoint, &trust, digest);

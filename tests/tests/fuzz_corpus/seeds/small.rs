@@ -75,6 +75,7 @@ fn nsm_request(seeds: &mut Seeds) {
                 "ok-lock-all",
                 session(&[(0, LOCK_ALL), (0, LOCK_ALL), (0, &full)]),
             ),
+            ("ok-clock-set-back", session(&[(200, ATTEST), (0, ATTEST)])),
             ("ok-nothing", Vec::new()),
             (
                 "refused-InvalidArgument.trailing",
