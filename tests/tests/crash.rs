@@ -209,8 +209,9 @@ impl Site {
 
     /// Kills a process while callers call, and gives when, and what the callers saw until they were served steadily.
     fn kill(&self, load: Load, part: Part, pid: u32) -> anyhow::Result<(Instant, Vec<Lane>)> {
-        signal(pid, Signal::KILL)?;
+        // Taken first: a caller may see the end before this task runs on.
         let killed = Instant::now();
+        signal(pid, Signal::KILL)?;
         let replaced =
             || self.platform.pids(part).iter().any(|now| *now != pid) && !is_running(pid);
         wait_for("another process in its place", BACK_WITHIN, || {
