@@ -3,9 +3,10 @@
 //! Latency is measured in rounds, bare ONNX Runtime and the platform in turn, so that a noisy machine is noisy for both.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use nacre_client::{AttestedConnection, Endpoint};
+use nacre_client::{AttestedConnection, Endpoint, Trust};
 use nacre_tests::bench::bare::{Bare, Runtime};
 use nacre_tests::bench::load::{
     Call, checking_client, sample_checked, sample_connection, throughput,
@@ -18,6 +19,7 @@ const ROUNDS: usize = 20;
 const CALLS_A_ROUND: usize = 200;
 const CONNECTIONS: usize = 32;
 const THROUGHPUT_CALLS: usize = 40_000;
+const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// One model with the input that the seed benchmark of this field gives it.
 struct Case {
@@ -39,63 +41,94 @@ struct Row {
 }
 
 fn main() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // Latency with one thread: a client's own changes of threads are not what is measured.
+    let latency = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let throughput = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let bare = Runtime::load(&onnxruntime())?;
     let platform = Platform::start()?;
-    let rows: anyhow::Result<Vec<Row>> = cases()?
-        .iter()
-        .map(|case| runtime.block_on(measure(&bare, &platform, case)))
-        .collect();
-    let text = render(&mut rows?)?;
+    let mut rows = Vec::new();
+    for case in cases()? {
+        let mut subject = Subject::deploy(&bare, &platform, case)?;
+        let mut row = latency.block_on(subject.latency())?;
+        throughput.block_on(subject.throughput(&mut row))?;
+        rows.push(row);
+    }
+    let text = render(&mut rows)?;
     println!("{text}");
     report::write(&repository().join("SPECIFICATION.md"), &text)?;
-    drop(runtime);
     platform.stop()
 }
 
-async fn measure(bare: &Runtime, platform: &Platform, case: &Case) -> anyhow::Result<Row> {
-    let digest = platform.deploy_example(case.model)?.parse()?;
-    let trust = platform.trust()?;
-    let endpoint: Endpoint = platform.ready("node").parse()?;
-    let call = Call::binary(case.model, digest, case.input, &case.shape, &case.data);
-    let model = repository()
-        .join("examples")
-        .join(case.model)
-        .join("model.onnx");
-    let mut bare = Bare::load(bare, &model, &case.shape, &case.data)?;
-    let limit = std::time::Duration::from_secs(30);
-    let mut connection = AttestedConnection::open(&endpoint, &trust, limit).await?;
-    let client = checking_client(&endpoint, &trust, digest);
+/// A deployed example and the same model without a platform.
+struct Subject {
+    title: &'static str,
+    bare: Bare,
+    call: Call,
+    trust: Trust,
+    endpoint: Endpoint,
+}
 
-    bare.sample(CALLS_A_ROUND)?;
-    sample_connection(&mut connection, &call, CALLS_A_ROUND).await?;
-    sample_checked(&client, &call, CALLS_A_ROUND).await?;
-
-    let mut row = Row {
-        title: case.title,
-        bare: Samples::default(),
-        platform: Samples::default(),
-        checked: Samples::default(),
-        bare_per_second: 0.0,
-        per_second: 0.0,
-        loaded: Samples::default(),
-    };
-    for _ in 0..ROUNDS {
-        row.bare.extend(bare.sample(CALLS_A_ROUND)?);
-        row.platform
-            .extend(sample_connection(&mut connection, &call, CALLS_A_ROUND).await?);
-        row.checked
-            .extend(sample_checked(&client, &call, CALLS_A_ROUND).await?);
+impl Subject {
+    fn deploy(bare: &Runtime, platform: &Platform, case: Case) -> anyhow::Result<Self> {
+        let digest = platform.deploy_example(case.model)?.parse()?;
+        let example = repository().join("examples").join(case.model);
+        let model = example.join("model.onnx");
+        Ok(Self {
+            title: case.title,
+            bare: Bare::load(bare, &model, &case.shape, &case.data)?,
+            call: Call::binary(case.model, digest, case.input, &case.shape, &case.data),
+            trust: platform.trust()?,
+            endpoint: platform.ready("node").parse()?,
+        })
     }
-    let begun = std::time::Instant::now();
-    bare.sample(THROUGHPUT_CALLS)?;
-    row.bare_per_second = THROUGHPUT_CALLS as f64 / begun.elapsed().as_secs_f64();
-    let loaded = throughput(&endpoint, &trust, &call, CONNECTIONS, THROUGHPUT_CALLS).await?;
-    row.per_second = loaded.per_second;
-    row.loaded = loaded.samples;
-    Ok(row)
+
+    async fn latency(&mut self) -> anyhow::Result<Row> {
+        let (endpoint, trust, call) = (&self.endpoint, &self.trust, &self.call);
+        let mut connection = AttestedConnection::open(endpoint, trust, HANDSHAKE).await?;
+        let client = checking_client(endpoint, trust, call.digest);
+        self.bare.sample(CALLS_A_ROUND)?;
+        sample_connection(&mut connection, call, CALLS_A_ROUND).await?;
+        sample_checked(&client, call, CALLS_A_ROUND).await?;
+
+        let mut row = Row::new(self.title);
+        for _ in 0..ROUNDS {
+            row.bare.extend(self.bare.sample(CALLS_A_ROUND)?);
+            let platform = sample_connection(&mut connection, call, CALLS_A_ROUND).await?;
+            row.platform.extend(platform);
+            let checked = sample_checked(&client, call, CALLS_A_ROUND).await?;
+            row.checked.extend(checked);
+        }
+        Ok(row)
+    }
+
+    async fn throughput(&mut self, row: &mut Row) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        self.bare.sample(THROUGHPUT_CALLS)?;
+        row.bare_per_second = THROUGHPUT_CALLS as f64 / begun.elapsed().as_secs_f64();
+        let (endpoint, trust, call) = (&self.endpoint, &self.trust, &self.call);
+        let loaded = throughput(endpoint, trust, call, CONNECTIONS, THROUGHPUT_CALLS).await?;
+        row.per_second = loaded.per_second;
+        row.loaded = loaded.samples;
+        Ok(())
+    }
+}
+
+impl Row {
+    fn new(title: &'static str) -> Self {
+        Self {
+            title,
+            bare: Samples::default(),
+            platform: Samples::default(),
+            checked: Samples::default(),
+            bare_per_second: 0.0,
+            per_second: 0.0,
+            loaded: Samples::default(),
+        }
+    }
 }
 
 fn render(rows: &mut [Row]) -> anyhow::Result<String> {
