@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{self, AgentConfig};
 use crate::data::NodeData;
 use crate::launcher::{ProcessConfig, ProcessLauncher};
+use crate::opening::{self, open_when_settled};
 use crate::proxy::{Exposure, Proxy, ProxyError, ProxyLimits};
 use crate::supervisor::{EnclaveState, supervise};
 
@@ -121,8 +122,10 @@ pub async fn run(args: NodeArgs, nsm_emulator: Vec<OsString>) -> anyhow::Result<
     // The proxy drains before the enclave goes.
     let stop_enclave = CancellationToken::new();
     let mut supervising = tokio::spawn(supervise(launcher, state, stop_enclave.clone()));
-    let mut proxying = tokio::spawn(proxy.serve(enclave.clone(), stop.clone()));
-    let mut agent = tokio::spawn(agent::run(agent_config, enclave.clone()));
+    let (settle, settled) = watch::channel(None);
+    let open = open_when_settled(enclave.clone(), settled, opening::PATIENCE);
+    let mut proxying = tokio::spawn(proxy.serve(open, stop.clone()));
+    let mut agent = tokio::spawn(agent::run(agent_config, enclave.clone(), settle));
     let announcing = announce(enclave, &listening_on);
 
     let outcome = tokio::select! {

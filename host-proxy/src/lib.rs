@@ -16,6 +16,7 @@ pub mod cli;
 pub mod control;
 pub mod data;
 pub mod launcher;
+pub mod opening;
 pub mod proxy;
 pub mod supervisor;
 

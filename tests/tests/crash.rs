@@ -49,6 +49,7 @@ fn a_killed_enclave_is_back_with_its_functions() -> anyhow::Result<()> {
         site.platform.pid_of(Part::Enclave)?,
     )?;
     back_in_time(&lanes, killed)?;
+    nobody_was_told_that_a_function_is_gone(&lanes)?;
     ensure!(
         site.platform.enclave_status()?.boot_id != boot,
         "the same boot"
@@ -63,6 +64,7 @@ fn a_killed_host_proxy_is_back_with_its_enclave() -> anyhow::Result<()> {
     let (before, runtime_dir) = (descendants(node), runtime_dir(&site.platform)?);
     let (killed, lanes) = site.kill(site.load()?, Part::Node, node)?;
     back_in_time(&lanes, killed)?;
+    nobody_was_told_that_a_function_is_gone(&lanes)?;
     wait_for("the old enclave is gone", GONE_WITHIN, || {
         let gone = before.iter().all(|pid| !is_running(*pid)) && !runtime_dir.exists();
         gone.then_some(())
@@ -291,6 +293,17 @@ fn back_in_time(lanes: &[Lane], killed: Instant) -> anyhow::Result<()> {
             "{}: back after {back:?}: {last}",
             lane.name
         );
+    }
+    Ok(())
+}
+
+/// A restart is slow at worst: no caller hears that a deployed function does not exist.
+fn nobody_was_told_that_a_function_is_gone(lanes: &[Lane]) -> anyhow::Result<()> {
+    for lane in lanes {
+        let denied = |failure: &String| failure.contains("unknown-model");
+        if let Some(told) = lane.failures().into_iter().find(denied) {
+            anyhow::bail!("{}: {told}", lane.name);
+        }
     }
     Ok(())
 }

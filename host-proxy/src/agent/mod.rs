@@ -44,12 +44,14 @@ pub struct AgentConfig {
     pub price: u64,
 }
 
-/// Runs until it is dropped, or until the supervisor is gone.
+/// Runs until it is dropped, or until the supervisor is gone. `settled` is told each launch whose enclave has come to run
+/// what is desired, as far as it can.
 pub async fn run(
     config: AgentConfig,
     mut enclave: watch::Receiver<EnclaveState>,
+    settled: watch::Sender<Option<u64>>,
 ) -> Result<(), PlatformError> {
-    let link = Link::new(config)?;
+    let link = Link::new(config, settled)?;
     loop {
         let Ok(current) = enclave.wait_for(Option::is_some).await.map(|e| e.clone()) else {
             return Ok(());
@@ -69,14 +71,19 @@ struct Link {
     platform: Platform,
     session: watch::Sender<Option<Session>>,
     desired: watch::Sender<Option<Arc<DesiredState>>>,
+    settled: watch::Sender<Option<u64>>,
 }
 
 impl Link {
-    fn new(config: AgentConfig) -> Result<Self, PlatformError> {
+    fn new(
+        config: AgentConfig,
+        settled: watch::Sender<Option<u64>>,
+    ) -> Result<Self, PlatformError> {
         Ok(Self {
             platform: Platform::new(config.control_plane.clone())?,
             session: watch::Sender::new(None),
             desired: watch::Sender::new(None),
+            settled,
             config,
         })
     }
@@ -122,6 +129,7 @@ impl Link {
 /// One boot of the enclave, as the loops see it.
 struct Boot {
     id: BootId,
+    launch: u64,
     memory_bytes: u64,
     control: Control,
     observed: watch::Sender<Vec<ObservedFunction>>,
@@ -135,6 +143,7 @@ async fn follow_boot(link: &Link, endpoints: &EnclaveEndpoints) {
     tracing::info!(boot = %status.boot_id, version = status.version, "following the enclave");
     let boot = Boot {
         id: status.boot_id,
+        launch: endpoints.launch,
         memory_bytes: status.memory_bytes,
         control,
         observed: watch::Sender::new(Vec::new()),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use nacre_protocol::api::ObservedFunction;
 use nacre_protocol::bundle::{Bundle, MAX_BUNDLE_MANIFEST};
-use nacre_protocol::control::{EnclaveStatus, FunctionStatus};
+use nacre_protocol::control::{EnclaveStatus, FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -37,12 +38,16 @@ pub(super) async fn reconcile(link: &Link, boot: &Boot) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looking = false;
     let mut look_again = false;
+    let mut told = false;
     loop {
         let now = Instant::now().into_std();
         for action in reconciler.start_actions(AT_ONCE, now) {
             under_way.push(Box::pin(act(link, boot, action)));
         }
         publish(boot, &reconciler);
+        if told {
+            note_settled(link, boot);
+        }
         let next_try = reconciler.next_try().filter(|at| *at > now);
         tokio::select! {
             changed = desired.changed() => {
@@ -51,6 +56,7 @@ pub(super) async fn reconcile(link: &Link, boot: &Boot) {
                 }
                 let state = desired.borrow_and_update().clone();
                 if let Some(state) = state {
+                    told = true;
                     reconciler.set_desired(state);
                 }
             }
@@ -93,6 +99,19 @@ fn publish(boot: &Boot, reconciler: &Reconciler) {
             *current = observed;
         }
         differs
+    });
+}
+
+/// Tells, once a launch, that everything desired is ready or has failed.
+fn note_settled(link: &Link, boot: &Boot) {
+    let loading = |function: &ObservedFunction| function.state == FunctionState::Loading;
+    if boot.observed.borrow().iter().any(loading) {
+        return;
+    }
+    link.settled.send_if_modified(|settled| {
+        let news = *settled != Some(boot.launch);
+        *settled = Some(boot.launch);
+        news
     });
 }
 
