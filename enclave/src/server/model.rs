@@ -42,6 +42,7 @@ pub(super) async fn answer(
             return (refusal, MoreHeaders::new());
         }
     };
+    let _expected = enclave.receipts.expect();
     let count = |bytes| enclave.counters.request_bytes(bytes);
     let arrived = match read_body(&parts.headers, &mut body, &enclave.bodies, count).await {
         Ok(arrived) => arrived,
