@@ -90,6 +90,25 @@ pub async fn sample_connection(
     Ok(samples)
 }
 
+/// Times bare GETs on one connection: what is left of a call when nothing is inferred.
+pub async fn sample_get(
+    connection: &mut AttestedConnection,
+    path: &str,
+    calls: usize,
+) -> anyhow::Result<Samples> {
+    let mut samples = Samples::default();
+    for _ in 0..calls {
+        let request = Request::get(path).body(Full::<Bytes>::default())?;
+        let begun = Instant::now();
+        let response = connection.send(request).await?;
+        let status = response.status();
+        response.into_body().collect().await?;
+        samples.push(begun.elapsed());
+        ensure!(status.is_success(), "{path}: {status}");
+    }
+    Ok(samples)
+}
+
 /// Times calls of the checking client: every receipt is verified.
 pub async fn sample_checked(
     client: &AttestedClient,

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use nacre_client::{AttestedConnection, Endpoint, Trust};
 use nacre_tests::bench::bare::{Bare, Runtime};
 use nacre_tests::bench::load::{
-    Call, checking_client, sample_checked, sample_connection, throughput,
+    Call, checking_client, sample_checked, sample_connection, sample_get, throughput,
 };
 use nacre_tests::bench::report;
 use nacre_tests::bench::samples::Samples;
@@ -35,6 +35,8 @@ struct Row {
     bare: Samples,
     platform: Samples,
     checked: Samples,
+    probe: Samples,
+    signed: Samples,
     bare_per_second: f64,
     per_second: f64,
     loaded: Samples,
@@ -94,11 +96,16 @@ impl Subject {
         sample_connection(&mut connection, call, CALLS_A_ROUND).await?;
         sample_checked(&client, call, CALLS_A_ROUND).await?;
 
+        let ready = call.path.replace("/infer", "/ready");
         let mut row = Row::new(self.title);
         for _ in 0..ROUNDS {
             row.bare.extend(self.bare.sample(CALLS_A_ROUND)?);
             let platform = sample_connection(&mut connection, call, CALLS_A_ROUND).await?;
             row.platform.extend(platform);
+            let probe = sample_get(&mut connection, "/healthz", CALLS_A_ROUND).await?;
+            row.probe.extend(probe);
+            let signed = sample_get(&mut connection, &ready, CALLS_A_ROUND).await?;
+            row.signed.extend(signed);
             let checked = sample_checked(&client, call, CALLS_A_ROUND).await?;
             row.checked.extend(checked);
         }
@@ -124,6 +131,8 @@ impl Row {
             bare: Samples::default(),
             platform: Samples::default(),
             checked: Samples::default(),
+            probe: Samples::default(),
+            signed: Samples::default(),
             bare_per_second: 0.0,
             per_second: 0.0,
             loaded: Samples::default(),
@@ -158,6 +167,22 @@ fn render(rows: &mut [Row]) -> anyhow::Result<String> {
             row.title,
             p50 - b50,
             p99 - b99,
+        )?;
+    }
+    writeln!(text, "\nWhere that goes, p50 on the same connection, µs:\n")?;
+    writeln!(
+        text,
+        "| model | `/healthz`: TLS, host proxy, router | `…/ready`: and a receipt | infer: and the worker |"
+    )?;
+    writeln!(text, "|---|---|---|---|")?;
+    for row in rows.iter_mut() {
+        writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | {:.0} |",
+            row.title,
+            row.probe.percentile(0.5),
+            row.signed.percentile(0.5),
+            row.platform.percentile(0.5)
         )?;
     }
     writeln!(
