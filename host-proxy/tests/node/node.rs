@@ -47,6 +47,9 @@ pub(crate) fn command(data: &Path, control_plane: SocketAddr) -> Command {
     let own = std::env::current_exe().unwrap();
     let worker = data.with_extension("worker");
     std::fs::write(&worker, "").unwrap();
+    // What a killed node leaves goes with the test's own folder.
+    let runtime = data.with_extension("run");
+    std::fs::create_dir_all(&runtime).unwrap();
     let mut command = Command::new(&own);
     command
         .args([
@@ -68,6 +71,7 @@ pub(crate) fn command(data: &Path, control_plane: SocketAddr) -> Command {
         .arg(&worker)
         .arg("--onnxruntime")
         .arg(&own)
+        .env("XDG_RUNTIME_DIR", &runtime)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
