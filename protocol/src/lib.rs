@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod control;
 pub mod dice;
 pub mod digest;
+pub mod eip712;
 pub mod encoding;
 pub mod evidence;
 pub mod identity;
@@ -18,6 +19,8 @@ pub mod merkle;
 pub mod problem;
 pub mod receipt;
 pub mod receipt_file;
+pub mod verified_enclave;
+pub mod verifier_api;
 
 /// Request header that names the function the caller means: `sha256:<64 hex digits>`.
 pub const FUNCTION_HEADER: &str = "nacre-function";

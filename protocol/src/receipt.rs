@@ -3,12 +3,10 @@
 //! A receipt is EIP-712 typed data. Signing is batched: the receipt key signs the RFC 6962 root over the receipts that
 //! waited, and each answer carries its own path to it.
 
-use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
-use k256::elliptic_curve::scalar::IsHigh as _;
-use sha2::Digest as _;
-use sha3::Keccak256;
+use k256::ecdsa::SigningKey;
 
 use crate::digest::Digest;
+use crate::eip712::{keccak, point, recover_signer, sign_digest, typed_digest, word};
 use crate::merkle::{Hash, InclusionError, MAX_LEAVES, Tree, leaf_hash, root_from_path};
 
 mod codec;
@@ -66,7 +64,7 @@ pub fn batch_digest(root: &Hash) -> Hash {
         &keccak(&[b"1"]),
     ]);
     let batch = keccak(&[&keccak(&[BATCH_TYPE]), root]);
-    keccak(&[b"\x19\x01", &domain, &batch])
+    typed_digest(&domain, &batch)
 }
 
 /// A receipt with everything that is needed to check it, but for the key.
@@ -118,25 +116,9 @@ pub enum ReceiptError {
 impl SignedReceipt {
     /// Checks signature and path against the receipt key (uncompressed X‖Y) of an enclave whose evidence was checked.
     pub fn verify_signature(&self, receipt_key: &[u8; 64]) -> Result<(), ReceiptError> {
-        let mut sec1 = [4; 65];
-        sec1[1..].copy_from_slice(receipt_key);
-        let key = VerifyingKey::from_sec1_bytes(&sec1).map_err(|_| ReceiptError::Key)?;
-
+        let key = point(receipt_key).ok_or(ReceiptError::Key)?;
         let root = self.batch_root()?;
-        let (rs, v) = self.signature.split_at(64);
-        let signature = Signature::from_slice(rs).map_err(|_| ReceiptError::Signature)?;
-        let recovery = v[0]
-            .checked_sub(27)
-            .and_then(RecoveryId::from_byte)
-            .filter(|id| !id.is_x_reduced())
-            .ok_or(ReceiptError::Signature)?;
-        if bool::from(signature.s().is_high()) {
-            return Err(ReceiptError::Signature);
-        }
-        let recovered =
-            VerifyingKey::recover_from_prehash(&batch_digest(&root), &signature, recovery)
-                .map_err(|_| ReceiptError::Signature)?;
-        if recovered == key {
+        if recover_signer(&batch_digest(&root), &self.signature) == Some(key) {
             Ok(())
         } else {
             Err(ReceiptError::Signature)
@@ -182,10 +164,7 @@ pub fn sign_batch(
     receipts: &[(InferenceReceipt, [u8; 32])],
 ) -> Option<Vec<SignedReceipt>> {
     let tree = Tree::new(receipts.iter().map(|(receipt, _)| receipt.leaf()).collect())?;
-    let (signature, recovery) = key.sign_prehash_recoverable(&batch_digest(&tree.root()));
-    let mut bytes = [0; 65];
-    bytes[..64].copy_from_slice(&signature.to_bytes());
-    bytes[64] = 27 + recovery.to_byte();
+    let signature = sign_digest(key, &batch_digest(&tree.root()));
     receipts
         .iter()
         .zip(0..MAX_LEAVES)
@@ -196,23 +175,10 @@ pub fn sign_batch(
                 index,
                 size: tree.size(),
                 path: tree.path(index)?,
-                signature: bytes,
+                signature,
             })
         })
         .collect()
-}
-
-fn keccak(parts: &[&[u8]]) -> Hash {
-    let mut hasher = Keccak256::new();
-    parts.iter().for_each(|part| hasher.update(part));
-    hasher.finalize().into()
-}
-
-/// An unsigned integer as EIP-712 encodes it: 32 bytes, big-endian.
-fn word(value: u64) -> Hash {
-    let mut word = [0; 32];
-    word[24..].copy_from_slice(&value.to_be_bytes());
-    word
 }
 
 #[cfg(test)]

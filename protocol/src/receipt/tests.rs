@@ -1,3 +1,4 @@
+use k256::ecdsa::Signature;
 use proptest::prelude::*;
 
 use super::*;
@@ -41,15 +42,6 @@ fn receipt() -> InferenceReceipt {
         compute_micros: 12,
         status: 200,
     }
-}
-
-/// Type hashes as an independent implementation (keccak-256 of the type strings) prints them.
-#[test]
-fn the_empty_hash_is_keccak_not_sha3() {
-    assert_eq!(
-        hex::encode(keccak(&[b""])),
-        "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
-    );
 }
 
 #[test]
