@@ -5,17 +5,20 @@
 
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, UintRef, UtcTime};
 use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
-use p384::ecdsa::{Signature, VerifyingKey};
 use x509_cert::name::RdnSequence;
 
+use crate::backend::Backend;
+use crate::cache::LinkHash;
+use crate::der_rules::is_der;
 use crate::error::CertificateError;
 use crate::extensions::Extensions;
-use crate::signature::{certificate_signature, public_key};
+use crate::signature::{PublicKey, Signature};
 use crate::time::UnixMillis;
 
 /// A certificate with everything that path validation looks at.
 #[derive(Debug)]
 pub(crate) struct Certificate<'a> {
+    der: &'a [u8],
     to_be_signed: &'a [u8],
     signature: Signature,
     pub(crate) issuer: &'a [u8],
@@ -24,7 +27,7 @@ pub(crate) struct Certificate<'a> {
     pub(crate) not_before: u64,
     /// Unix seconds; that second still counts.
     pub(crate) not_after: u64,
-    pub(crate) public_key: VerifyingKey,
+    pub(crate) public_key: PublicKey,
     pub(crate) extensions: Extensions,
 }
 
@@ -37,7 +40,7 @@ impl<'a> Certificate<'a> {
         let to_be_signed = raw(&mut outer, "tbsCertificate")?;
         signature_algorithm(&mut outer)?;
         let signature =
-            certificate_signature(octets(&mut outer, CertificateError::SignatureEncoding)?)?;
+            Signature::from_der(octets(&mut outer, CertificateError::SignatureEncoding)?)?;
         finish(outer, "signatureValue")?;
 
         let mut reader = start(to_be_signed)?;
@@ -52,8 +55,13 @@ impl<'a> Certificate<'a> {
         no_unique_identifier(&tbs)?;
         let extensions = Extensions::read(&mut tbs)?;
         finish(tbs, "extensions")?;
+        // After the rules that can say more exactly what is wrong.
+        if !is_der(bytes) {
+            return Err(CertificateError::Der("value"));
+        }
 
         Ok(Self {
+            der: bytes,
             to_be_signed,
             signature,
             issuer,
@@ -65,9 +73,21 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// Checks that `issuer` issued this certificate.
-    pub(crate) fn check_issued_by(&self, issuer: &Certificate<'_>) -> Result<(), CertificateError> {
-        crate::signature::verify_certificate(&issuer.public_key, self.to_be_signed, &self.signature)
+    /// Checks that the key of `issuer` signed this certificate.
+    pub(crate) fn check_issued_by(
+        &self,
+        issuer: &Certificate<'_>,
+        backend: Backend,
+    ) -> Result<(), CertificateError> {
+        match backend.holds(&issuer.public_key, self.to_be_signed, &self.signature) {
+            true => Ok(()),
+            false => Err(CertificateError::BadSignature),
+        }
+    }
+
+    /// What stands for "the key of `issuer` signed this certificate" in the cache.
+    pub(crate) fn link_to(&self, issuer: &Certificate<'_>) -> LinkHash {
+        LinkHash::of(&issuer.public_key, self.der)
     }
 
     /// Checks the validity, whose ends both belong to it (RFC 5280 §4.1.2.5).
@@ -102,10 +122,10 @@ fn serial_number(tbs: &mut SliceReader<'_>) -> Result<(), CertificateError> {
         return Err(CertificateError::SerialNumber);
     }
     // `UintRef` refuses negative numbers and those that are not in their shortest form.
-    serial
-        .decode_as::<UintRef<'_>>()
-        .map(drop)
-        .map_err(|_| CertificateError::SerialNumber)
+    match serial.decode_as::<UintRef<'_>>() {
+        Ok(number) if number.as_bytes() != [0] => Ok(()),
+        _ => Err(CertificateError::SerialNumber),
+    }
 }
 
 fn signature_algorithm(reader: &mut SliceReader<'_>) -> Result<(), CertificateError> {
@@ -152,12 +172,12 @@ fn time(reader: &mut SliceReader<'_>) -> Result<u64, CertificateError> {
     Ok(at.as_secs())
 }
 
-fn subject_public_key(tbs: &mut SliceReader<'_>) -> Result<VerifyingKey, CertificateError> {
+fn subject_public_key(tbs: &mut SliceReader<'_>) -> Result<PublicKey, CertificateError> {
     let mut reader = sequence(tbs, "subjectPublicKeyInfo")?;
     if raw(&mut reader, "subjectPublicKeyInfo")? != EC_PUBLIC_KEY_ON_P384 {
         return Err(CertificateError::PublicKeyAlgorithm);
     }
-    let key = public_key(octets(&mut reader, CertificateError::PublicKeyPoint)?)?;
+    let key = PublicKey::parse(octets(&mut reader, CertificateError::PublicKeyPoint)?)?;
     finish(reader, "subjectPublicKeyInfo")?;
     Ok(key)
 }

@@ -1,31 +1,36 @@
 //! The certificate chain: from the trusted root to the key that signs the document (DESIGN §4 *Chain*;
 //! AWS NSM spec §3.2.3; RFC 5280 §6.1, without policies, name constraints and revocation).
 
-use p384::ecdsa::VerifyingKey;
-
+use crate::backend::Backend;
+use crate::cache::ChainCache;
 use crate::certificate::Certificate;
 use crate::error::{CertificateError, CertificatePosition, ChainError};
 use crate::payload::DocumentClaims;
 use crate::roots::Roots;
+use crate::signature::PublicKey;
 use crate::time::UnixMillis;
+use crate::verifier::Verifier;
 
 /// What a chain that holds says about the signer.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    pub(crate) public_key: VerifyingKey,
+    pub(crate) public_key: PublicKey,
     /// End of the leaf's validity, Unix seconds.
     pub(crate) not_after: u64,
+    /// The earliest end of a validity in the chain, Unix seconds.
+    pub(crate) chain_not_after: u64,
 }
 
 /// Checks the chain of a document at a given time.
 ///
-/// Cheap checks on every certificate come before the first signature is verified.
+/// Cheap checks on every certificate come before the first signature is verified, and are made whether or not the
+/// signatures are known to hold.
 pub(crate) fn verify_chain(
     claims: &DocumentClaims,
-    roots: &Roots,
+    verifier: &Verifier,
     at: UnixMillis,
 ) -> Result<Signer, ChainError> {
-    if claims.cabundle.first().map(Vec::as_slice) != Some(roots.der()) {
+    if !is_root(&claims.cabundle, verifier.roots()) {
         return Err(ChainError::UntrustedRoot);
     }
     let bundle = parse_bundle(&claims.cabundle)?;
@@ -41,16 +46,44 @@ pub(crate) fn verify_chain(
             return Err(link.refused(CertificateError::IssuerMismatch));
         }
     }
-    // The root's own signature says nothing: it is trusted for its bytes.
-    for (link, issuer) in links(&bundle, &leaf).skip(1).zip(&bundle) {
+    check_signatures(&bundle, &leaf, verifier.backend(), verifier.cache())?;
+    let ends = bundle.iter().map(|certificate| certificate.not_after);
+    Ok(Signer {
+        not_after: leaf.not_after,
+        chain_not_after: ends.fold(leaf.not_after, u64::min),
+        public_key: leaf.public_key,
+    })
+}
+
+/// Whether the first certificate is the trusted root, byte for byte.
+fn is_root(bundle: &[Vec<u8>], roots: &Roots) -> bool {
+    bundle.first().map(Vec::as_slice) == Some(roots.der())
+}
+
+/// Verifies each certificate's signature under the key of the one before it. The root's own says nothing: it is trusted
+/// for its bytes.
+fn check_signatures(
+    bundle: &[Certificate<'_>],
+    leaf: &Certificate<'_>,
+    backend: Backend,
+    cache: &ChainCache,
+) -> Result<(), ChainError> {
+    let mut verified = Vec::new();
+    for (link, issuer) in links(bundle, leaf).skip(1).zip(bundle) {
+        if cache.is_enabled() {
+            let hash = link.certificate.link_to(issuer);
+            if cache.knows(&hash) {
+                continue;
+            }
+            verified.push(hash);
+        }
         link.certificate
-            .check_issued_by(issuer)
+            .check_issued_by(issuer, backend)
             .map_err(|error| link.refused(error))?;
     }
-    Ok(Signer {
-        public_key: leaf.public_key,
-        not_after: leaf.not_after,
-    })
+    // Only a chain that holds as a whole is remembered: what does not lead to the root cannot fill the memory.
+    cache.learn(&verified);
+    Ok(())
 }
 
 /// One certificate and where it stands.

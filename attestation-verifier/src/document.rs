@@ -8,10 +8,12 @@ use crate::payload::DocumentClaims;
 use crate::roots::Roots;
 use crate::signature::verify_document;
 use crate::time::VerificationTime;
+use crate::verifier::Verifier;
 
 /// Verifies a document: shape, then chain, then signature (DESIGN §4).
 ///
-/// The evidence's age is a matter of policy, and is judged in [`VerifiedEvidence::appraise`].
+/// The evidence's age is a matter of policy, and is judged in [`VerifiedEvidence::appraise`]. A caller with many
+/// documents keeps a [`Verifier`], which does not verify the same certificates again.
 ///
 /// # Errors
 ///
@@ -63,13 +65,22 @@ impl UnverifiedDocument {
         roots: &Roots,
         at: VerificationTime,
     ) -> Result<VerifiedEvidence, VerifyError> {
-        let signer = verify_chain(&self.claims, roots, at.at())?;
-        verify_document(&signer.public_key, &self.payload, &self.signature)?;
-        Ok(VerifiedEvidence::new(
-            self.claims,
-            roots.kind(),
-            at,
-            signer.not_after,
-        ))
+        self.verify_by(&Verifier::new(roots.clone()).with_cache_capacity(0), at)
+    }
+
+    pub(crate) fn verify_by(
+        self,
+        verifier: &Verifier,
+        at: VerificationTime,
+    ) -> Result<VerifiedEvidence, VerifyError> {
+        let signer = verify_chain(&self.claims, verifier, at.at())?;
+        verify_document(
+            verifier.backend(),
+            &signer.public_key,
+            &self.payload,
+            &self.signature,
+        )?;
+        let root_kind = verifier.roots().kind();
+        Ok(VerifiedEvidence::new(self.claims, root_kind, at, &signer))
     }
 }

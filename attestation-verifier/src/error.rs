@@ -4,11 +4,13 @@ mod certificate;
 mod chain;
 mod malformed;
 mod refused;
+mod rules;
 
 pub use certificate::CertificateError;
 pub use chain::{CertificatePosition, ChainError};
 pub use malformed::{CborError, EnvelopeError, Field, MalformedError};
 pub use refused::{BindingError, MeasurementsError, SignatureError, TimeError};
+pub use rules::RULES;
 
 /// Why a document is not evidence, or why evidence is not a trusted enclave.
 ///

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::chain::Signer;
 use crate::error::{BindingError, TimeError, VerifyError};
 use crate::payload::DocumentClaims;
-use crate::pcr::Pcr;
+use crate::pcr::{ImageMeasurements, Pcr};
 use crate::policy::Policy;
 use crate::roots::RootKind;
-use crate::time::{FUTURE_TOLERANCE, UnixMillis, VerificationTime};
+use crate::time::{FUTURE_TOLERANCE, UnixMillis, UnixSeconds, VerificationTime};
 
 /// A document that the trusted root's PKI signed. Which enclave it speaks for is still to be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub struct VerifiedEvidence {
     root_kind: RootKind,
     time: VerificationTime,
     leaf_not_after: u64,
+    chain_not_after: u64,
 }
 
 impl VerifiedEvidence {
@@ -24,13 +26,14 @@ impl VerifiedEvidence {
         claims: DocumentClaims,
         root_kind: RootKind,
         time: VerificationTime,
-        leaf_not_after: u64,
+        signer: &Signer,
     ) -> Self {
         Self {
             claims,
             root_kind,
             time,
-            leaf_not_after,
+            leaf_not_after: signer.not_after,
+            chain_not_after: signer.chain_not_after,
         }
     }
 
@@ -41,11 +44,23 @@ impl VerifiedEvidence {
     /// [`VerifyError::Time`] or [`VerifyError::Measurements`], the first that applies.
     pub fn appraise(self, policy: &Policy) -> Result<TrustedEnclave, VerifyError> {
         self.check_age(policy)?;
-        let matched = policy.match_pcrs(&self.claims.pcrs)?;
+        let matched = policy.match_pcrs(&self.claims.pcrs, self.verified_at())?;
+        let trusted_until = policy.measurements()[matched].not_after;
         Ok(TrustedEnclave {
             evidence: self,
             matched,
+            trusted_until,
         })
+    }
+
+    /// The measurements of the image, for whoever passes them on instead of judging them by a policy: a service that
+    /// re-signs evidence. An enclave in debug mode has none.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Measurements`] where one of PCR0, PCR1 and PCR2 is absent or zero.
+    pub fn image(&self) -> Result<ImageMeasurements, VerifyError> {
+        Ok(ImageMeasurements::of(&self.claims.pcrs)?)
     }
 
     /// Checks that the document's `nonce` is this one.
@@ -135,6 +150,12 @@ impl VerifiedEvidence {
         self.leaf_not_after
     }
 
+    /// The earliest end of a validity in the chain, in seconds since the Unix epoch: that second still counts, after it
+    /// the evidence cannot be verified any more.
+    pub fn chain_not_after(&self) -> u64 {
+        self.chain_not_after
+    }
+
     fn check_age(&self, policy: &Policy) -> Result<(), TimeError> {
         let (at, timestamp) = (self.verified_at().0, self.timestamp_ms());
         let ahead_ms = timestamp.saturating_sub(at);
@@ -158,6 +179,7 @@ impl VerifiedEvidence {
 pub struct TrustedEnclave {
     evidence: VerifiedEvidence,
     matched: usize,
+    trusted_until: Option<UnixSeconds>,
 }
 
 impl TrustedEnclave {
@@ -174,6 +196,11 @@ impl TrustedEnclave {
     /// Which of the policy's measurement sets it equals: an index into [`Policy::measurements`].
     pub fn matched_measurement(&self) -> usize {
         self.matched
+    }
+
+    /// The last second for which that set of measurements is trusted, where the policy says so.
+    pub fn trusted_until(&self) -> Option<UnixSeconds> {
+        self.trusted_until
     }
 
     /// Whether it runs in debug mode, where its host reads its console and its measurements are zero. True only where

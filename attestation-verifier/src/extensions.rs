@@ -8,6 +8,7 @@ use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use crate::certificate::{finish, sequence, start};
+use crate::der_rules::is_der;
 use crate::error::CertificateError;
 
 /// What the extensions say; where one is absent, what its absence means.
@@ -45,6 +46,10 @@ impl Extensions {
             }
             seen.push(extension.id);
             read.process(&extension)?;
+            // Also where the extension is ignored: extnValue holds the DER of one value (RFC 5280 §4.1).
+            if !is_der(extension.value) {
+                return Err(CertificateError::Der("extnValue"));
+            }
         }
         Ok(read)
     }

@@ -25,12 +25,18 @@
 //! A document is not an identifier: ECDSA lets anybody turn a signature (r, s) into (r, n − s), and AWS sends both
 //! kinds, so two different byte strings can be the same evidence.
 //!
+//! A caller with many documents keeps a [`Verifier`], which remembers the certificates that it has verified. What does
+//! the arithmetic is a [`Backend`], chosen when the crate is built.
+//!
 //! Rules cite their source: "DESIGN §4" is the project's design, "AWS NSM spec" is `docs/attestation_process.md` of
 //! `aws/aws-nitro-enclaves-nsm-api`. Certificate revocation is not consulted, as that document (§3.2.4) prescribes.
 
+mod backend;
+mod cache;
 mod cbor;
 mod certificate;
 mod chain;
+mod der_rules;
 mod document;
 mod envelope;
 mod error;
@@ -43,15 +49,20 @@ mod policy_json;
 mod roots;
 mod signature;
 mod time;
+mod verifier;
 
+pub use backend::Backend;
+pub use cache::CacheStats;
 pub use document::{UnverifiedDocument, verify};
 pub use error::{
     BindingError, CborError, CertificateError, CertificatePosition, ChainError, EnvelopeError,
-    Field, MalformedError, MeasurementsError, ResultCode, SignatureError, TimeError, VerifyError,
+    Field, MalformedError, MeasurementsError, RULES, ResultCode, SignatureError, TimeError,
+    VerifyError,
 };
 pub use evidence::{TrustedEnclave, VerifiedEvidence};
 pub use payload::DocumentClaims;
-pub use pcr::{Pcr, PcrError};
+pub use pcr::{ImageMeasurements, Pcr, PcrError};
 pub use policy::{DEFAULT_MAX_AGE, Measurements, Policy, PolicyError};
 pub use roots::{AWS_ROOT_SHA256, RootKind, Roots, RootsError};
-pub use time::{FUTURE_TOLERANCE, UnixMillis, VerificationTime};
+pub use time::{FUTURE_TOLERANCE, TimeSyntaxError, UnixMillis, UnixSeconds, VerificationTime};
+pub use verifier::{DEFAULT_CACHE_CAPACITY, Verifier};

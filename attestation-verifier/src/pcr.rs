@@ -1,10 +1,14 @@
 //! Platform configuration registers: the hardware's measurements of an enclave.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use crate::error::MeasurementsError;
 
 /// The value of one PCR: a SHA-384 digest. Written as 96 lower-case hexadecimal digits; read in either case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,5 +92,42 @@ impl<'de> Deserialize<'de> for Pcr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What identifies an enclave image that runs measured, not in debug mode: PCR0, PCR1 and PCR2, none of them zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImageMeasurements([Pcr; Self::COUNT as usize]);
+
+impl ImageMeasurements {
+    const COUNT: u8 = 3;
+
+    /// Takes them out of a document's PCRs.
+    pub(crate) fn of(pcrs: &BTreeMap<u8, Pcr>) -> Result<Self, MeasurementsError> {
+        let mut image = [Pcr::ZERO; Self::COUNT as usize];
+        for (index, pcr) in (0..Self::COUNT).zip(&mut image) {
+            *pcr = *pcrs
+                .get(&index)
+                .ok_or(MeasurementsError::MissingPcr(index))?;
+        }
+        match image.iter().filter(|pcr| pcr.is_zero()).count() {
+            0 => Ok(Self(image)),
+            zeros if zeros == image.len() => Err(MeasurementsError::Debug),
+            _ => Err(MeasurementsError::PartlyZero),
+        }
+    }
+
+    /// PCR0, PCR1 and PCR2.
+    pub fn pcrs(&self) -> &[Pcr; Self::COUNT as usize] {
+        &self.0
+    }
+
+    /// SHA-256 over PCR0 ‖ PCR1 ‖ PCR2: the image's name on a chain (DESIGN §7).
+    pub fn id(&self) -> [u8; 32] {
+        let hash = self
+            .0
+            .iter()
+            .fold(Sha256::new(), |hash, pcr| hash.chain_update(pcr.0));
+        hash.finalize().into()
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{MeasurementsError, ResultCode};
-use crate::pcr::Pcr;
+use crate::pcr::{ImageMeasurements, Pcr};
+use crate::time::{UnixMillis, UnixSeconds};
 
 /// The age limit of a policy that names none.
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(300);
@@ -23,13 +24,17 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] where there is no set, there are too many, or one names a PCR that carries no meaning.
+    /// [`PolicyError`] where there is no set, there are too many, one names a PCR that carries no meaning, or the end of
+    /// its window lies before its beginning.
     pub fn new(measurements: Vec<Measurements>) -> Result<Self, PolicyError> {
         if measurements.is_empty() {
             return Err(PolicyError::NoMeasurements);
         }
         if measurements.len() > MAX_SETS {
             return Err(PolicyError::TooManyMeasurements { limit: MAX_SETS });
+        }
+        if let Some(index) = measurements.iter().position(Measurements::is_never_trusted) {
+            return Err(PolicyError::Window(index));
         }
         let mut extra = measurements.iter().flat_map(|set| set.extra.keys());
         match extra.find(|index| !EXTRA_INDEXES.contains(*index)) {
@@ -71,29 +76,34 @@ impl Policy {
         self.allow_debug
     }
 
-    /// The index of the first set that a document's PCRs equal.
-    pub(crate) fn match_pcrs(&self, pcrs: &BTreeMap<u8, Pcr>) -> Result<usize, MeasurementsError> {
-        let mut zeros = 0;
-        for index in 0..IMAGE_PCRS {
-            let pcr = pcrs
-                .get(&index)
-                .ok_or(MeasurementsError::MissingPcr(index))?;
-            zeros += u8::from(pcr.is_zero());
+    /// The index of the first set that a document's PCRs equal and that is trusted at this time.
+    pub(crate) fn match_pcrs(
+        &self,
+        pcrs: &BTreeMap<u8, Pcr>,
+        at: UnixMillis,
+    ) -> Result<usize, MeasurementsError> {
+        match ImageMeasurements::of(pcrs) {
+            Ok(_) => {}
+            Err(MeasurementsError::Debug) if self.allow_debug => {}
+            Err(error) => return Err(error),
         }
-        match zeros {
-            0 => {}
-            IMAGE_PCRS if self.allow_debug => {}
-            IMAGE_PCRS => return Err(MeasurementsError::Debug),
-            _ => return Err(MeasurementsError::PartlyZero),
+        let mut outside = None;
+        for (index, set) in self.measurements.iter().enumerate() {
+            if !set.matches(pcrs) {
+                continue;
+            }
+            match set.check_window(at.second()) {
+                Ok(()) => return Ok(index),
+                Err(error) => outside = outside.or(Some(error)),
+            }
         }
-        self.measurements
-            .iter()
-            .position(|set| set.matches(pcrs))
-            .ok_or(MeasurementsError::NoMatch)
+        Err(outside.unwrap_or(MeasurementsError::NoMatch))
     }
 }
 
-/// The PCRs of one enclave that is trusted. Those that are `None` or not in `extra` may be anything.
+/// The PCRs of one enclave that is trusted, and when it is. Those that are `None` or not in `extra` may be anything.
+///
+/// The windows of two sets may overlap: while a new image is rolled out, both are trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measurements {
     /// The enclave image file.
@@ -110,6 +120,10 @@ pub struct Measurements {
     pub pcr8: Option<Pcr>,
     /// PCR16 to PCR31, which the enclave extends itself.
     pub extra: BTreeMap<u8, Pcr>,
+    /// The first second at which the set is trusted; always, if there is none.
+    pub not_before: Option<UnixSeconds>,
+    /// The last second at which the set is trusted; for ever, if there is none.
+    pub not_after: Option<UnixSeconds>,
 }
 
 impl Measurements {
@@ -123,6 +137,8 @@ impl Measurements {
             pcr4: None,
             pcr8: None,
             extra: BTreeMap::new(),
+            not_before: None,
+            not_after: None,
         }
     }
 
@@ -143,6 +159,22 @@ impl Measurements {
         self.iter()
             .all(|(index, expected)| pcrs.get(&index) == Some(&expected))
     }
+
+    fn check_window(&self, second: UnixSeconds) -> Result<(), MeasurementsError> {
+        match (self.not_before, self.not_after) {
+            (Some(not_before), _) if second < not_before => {
+                Err(MeasurementsError::NotYetValid { not_before })
+            }
+            (_, Some(not_after)) if second > not_after => {
+                Err(MeasurementsError::Expired { not_after })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_never_trusted(&self) -> bool {
+        matches!((self.not_before, self.not_after), (Some(first), Some(last)) if last < first)
+    }
 }
 
 /// Why a policy cannot be.
@@ -161,6 +193,9 @@ pub enum PolicyError {
     /// A PCR that a policy cannot name (DESIGN §4 *Policy*: 0 to 4, 8 and 16 to 31).
     #[error("a policy cannot name PCR{0}; it may name 0 to 4, 8 and 16 to 31")]
     PcrIndex(u8),
+    /// A set whose window ends before it begins.
+    #[error("measurements[{0}] is never trusted: its not_after lies before its not_before")]
+    Window(usize),
     /// Not a policy's JSON.
     #[error("not a policy: {0}")]
     Json(String),
@@ -179,9 +214,19 @@ impl PolicyError {
     pub fn code(&self) -> ResultCode {
         ResultCode::Usage
     }
+
+    /// The rule that was broken, as a stable kebab-case name.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::NoMeasurements => "policy-no-measurements",
+            Self::TooManyMeasurements { .. } => "policy-too-many-measurements",
+            Self::PcrIndex(_) => "policy-pcr-index",
+            Self::Window(_) => "policy-window",
+            Self::Json(_) => "policy-json",
+            Self::TooLong { .. } => "policy-too-long",
+        }
+    }
 }
 
-/// PCR0, PCR1 and PCR2.
-const IMAGE_PCRS: u8 = 3;
 pub(crate) const EXTRA_INDEXES: std::ops::RangeInclusive<u8> = 16..=31;
 const MAX_SETS: usize = 256;

@@ -1,10 +1,18 @@
 //! A policy as JSON:
 //!
 //! ```json
-//! {"measurements": [{"pcr0": "hex", "pcr1": "hex", "pcr2": "hex", "pcr8": "hex"}], "max_age_s": 300, "allow_debug": false}
+//! {
+//!   "measurements": [
+//!     {"pcr0": "hex", "pcr1": "hex", "pcr2": "hex", "pcr8": "hex", "not_after": "2026-03-01T12:00:00Z"},
+//!     {"pcr0": "hex", "pcr1": "hex", "pcr2": "hex", "not_before": "2026-03-01T00:00:00Z"}
+//!   ],
+//!   "max_age_s": 300,
+//!   "allow_debug": false
+//! }
 //! ```
 //!
-//! A set needs `pcr0`, `pcr1` and `pcr2` and may have `pcr3`, `pcr4`, `pcr8` and `pcr16` to `pcr31`. `max_age_s` and
+//! A set needs `pcr0`, `pcr1` and `pcr2` and may have `pcr3`, `pcr4`, `pcr8` and `pcr16` to `pcr31`; and `not_before` and
+//! `not_after`, the first and the last second at which it is trusted (RFC 3339, UTC, whole seconds). `max_age_s` and
 //! `allow_debug` may be left out. Every other key, and a key that stands twice, is refused: a policy that is not
 //! understood is not applied.
 
@@ -18,6 +26,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pcr::Pcr;
 use crate::policy::{DEFAULT_MAX_AGE, EXTRA_INDEXES, Measurements, Policy, PolicyError};
+use crate::time::UnixSeconds;
 
 impl Policy {
     /// Reads a policy.
@@ -81,6 +90,11 @@ impl Serialize for Measurements {
         for (index, pcr) in self.iter() {
             map.serialize_entry(&format!("pcr{index}"), &pcr)?;
         }
+        for (key, bound) in [(NOT_BEFORE, self.not_before), (NOT_AFTER, self.not_after)] {
+            if let Some(bound) = bound {
+                map.serialize_entry(key, &bound)?;
+            }
+        }
         map.end()
     }
 }
@@ -98,12 +112,24 @@ impl<'de> Visitor<'de> for MeasurementsVisitor {
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .write_str("PCRs: pcr0, pcr1 and pcr2, perhaps pcr3, pcr4, pcr8 and pcr16 to pcr31")
+            .write_str("PCRs: pcr0, pcr1 and pcr2, perhaps pcr3, pcr4, pcr8, pcr16 to pcr31, not_before and not_after")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Measurements, A::Error> {
         let mut pcrs = BTreeMap::new();
+        let (mut not_before, mut not_after) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
+            let bound = match key.as_str() {
+                NOT_BEFORE => Some(&mut not_before),
+                NOT_AFTER => Some(&mut not_after),
+                _ => None,
+            };
+            if let Some(bound) = bound {
+                if bound.replace(map.next_value::<UnixSeconds>()?).is_some() {
+                    return Err(A::Error::custom(format_args!("`{key}` stands twice")));
+                }
+                continue;
+            }
             let index = index_of(&key)
                 .ok_or_else(|| A::Error::custom(format_args!("unknown measurement `{key}`")))?;
             if pcrs.insert(index, map.next_value::<Pcr>()?).is_some() {
@@ -122,6 +148,8 @@ impl<'de> Visitor<'de> for MeasurementsVisitor {
             pcr4: pcrs.remove(&4),
             pcr8: pcrs.remove(&8),
             extra: pcrs,
+            not_before,
+            not_after,
         })
     }
 }
@@ -134,6 +162,8 @@ fn index_of(key: &str) -> Option<u8> {
         .find(|index| key.strip_prefix("pcr") == Some(index.to_string().as_str()))
 }
 
+const NOT_BEFORE: &str = "not_before";
+const NOT_AFTER: &str = "not_after";
 const MAX_JSON_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -179,6 +209,20 @@ mod tests {
         let set = &policy.measurements()[0];
         assert_eq!((set.pcr3, set.pcr8), (None, Some(Pcr([4; 48]))));
         assert_eq!(set.extra, BTreeMap::from([(31, Pcr([31; 48]))]));
+    }
+
+    #[test]
+    fn a_window_has_two_ends_in_order() {
+        let window = |first: &str, last: &str| {
+            let members = format!(r#","not_before":"{first}","not_after":"{last}""#);
+            Policy::from_json(with_members(&members).as_bytes())
+        };
+        let (earlier, later) = ("2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z");
+        let set = window(earlier, later).unwrap().measurements()[0].clone();
+        assert_eq!(set.not_before, Some(UnixSeconds(1_767_323_045)));
+        assert_eq!(set.not_after, Some(UnixSeconds(1_767_323_046)));
+        assert!(window(earlier, earlier).is_ok());
+        assert_eq!(window(later, earlier), Err(PolicyError::Window(0)));
     }
 
     #[test]
@@ -267,6 +311,18 @@ mod tests {
                 "96 hexadecimal digits",
             ),
             (with_members(r#","pcr8":null"#), "invalid type"),
+            (with_members(r#","not_before":null"#), "invalid type"),
+            (with_members(r#","not_after":1767323045"#), "invalid type"),
+            (
+                with_members(r#","not_after":"2026-01-02""#),
+                "whole seconds",
+            ),
+            (
+                with_members(
+                    r#","not_after":"2026-01-02T03:04:05Z","not_after":"2026-01-02T03:04:05Z""#,
+                ),
+                "`not_after` stands twice",
+            ),
             (with_members("") + "x", "trailing characters"),
         ] {
             match Policy::from_json(json.as_bytes()) {
@@ -307,6 +363,8 @@ mod tests {
                     prop::collection::vec(any::<u8>(), 3),
                     prop::option::of(any::<u8>()),
                     prop::collection::btree_map(16_u8..32, any::<u8>(), 0..16),
+                    prop::option::of(0_u64..100_000_000_000),
+                    prop::option::of(100_000_000_000_u64..253_402_300_800),
                 ),
                 1..4,
             ),
@@ -314,7 +372,9 @@ mod tests {
             allow_debug in any::<bool>(),
         ) {
             let pcr = |byte: u8| Pcr([byte; 48]);
-            let sets = sets.into_iter().map(|(image, pcr8, extra)| Measurements {
+            let sets = sets.into_iter().map(|(image, pcr8, extra, first, last)| Measurements {
+                not_before: first.map(UnixSeconds),
+                not_after: last.map(UnixSeconds),
                 pcr4: pcr8.map(|byte| pcr(!byte)),
                 pcr8: pcr8.map(pcr),
                 extra: extra.into_iter().map(|(index, byte)| (index, pcr(byte))).collect(),

@@ -127,6 +127,15 @@ impl RootsError {
     pub fn code(&self) -> ResultCode {
         ResultCode::Usage
     }
+
+    /// The rule that was broken, as a stable kebab-case name.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "root-too-long",
+            Self::Pem => "root-pem",
+            Self::Certificate(_) => "root-certificate",
+        }
+    }
 }
 
 const AWS_ROOT: &[u8] = include_bytes!("../roots/aws-nitro-enclaves-g1.der");

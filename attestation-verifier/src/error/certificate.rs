@@ -15,8 +15,8 @@ pub enum CertificateError {
     /// Not X.509 version 3 (RFC 5280 §4.1.2.1).
     #[error("not X.509 version 3")]
     Version,
-    /// A serial number that is negative or longer than 21 octets (RFC 5280 §4.1.2.2; DESIGN §4 *Chain*).
-    #[error("a serial number that is negative or longer than 21 octets")]
+    /// A serial number that is not positive, or longer than 21 octets (RFC 5280 §4.1.2.2; DESIGN §4 *Chain*).
+    #[error("a serial number that is not positive, or longer than 21 octets")]
     SerialNumber,
     /// Signed with something other than ecdsa-with-SHA384, inside or outside (RFC 5280 §4.1.1.2, §4.1.2.3; RFC 5758
     /// §3.2).

@@ -1,5 +1,7 @@
 //! Result codes 12 to 15: a well-formed document that is not what the relying party asked for.
 
+use crate::time::UnixSeconds;
+
 /// Why the document's signature is refused (result code 12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -70,6 +72,18 @@ pub enum MeasurementsError {
     /// No set of the policy has these PCRs.
     #[error("the PCRs equal none of the policy's sets")]
     NoMatch,
+    /// A set of the policy has these PCRs, but is not trusted yet.
+    #[error("the PCRs equal a set that the policy trusts only from {not_before}")]
+    NotYetValid {
+        /// The first second at which it is.
+        not_before: UnixSeconds,
+    },
+    /// A set of the policy has these PCRs, but is no longer trusted.
+    #[error("the PCRs equal a set that the policy trusted until {not_after}")]
+    Expired {
+        /// The last second at which it was.
+        not_after: UnixSeconds,
+    },
 }
 
 impl MeasurementsError {
@@ -80,6 +94,8 @@ impl MeasurementsError {
             Self::PartlyZero => "pcr-partly-zero",
             Self::Debug => "debug-enclave",
             Self::NoMatch => "measurement-mismatch",
+            Self::NotYetValid { .. } => "measurement-not-yet-valid",
+            Self::Expired { .. } => "measurement-expired",
         }
     }
 }

@@ -7,3 +7,4 @@ mod corpus;
 mod fuzz_replay;
 mod properties;
 mod rules;
+mod verifier;

@@ -45,10 +45,12 @@ fn version_3() {
 }
 
 #[test]
-fn serial_numbers_are_not_negative_and_have_up_to_21_octets() {
+fn serial_numbers_are_positive_and_have_up_to_21_octets() {
     accepted(|order| order.serial = [&[0x00], [0xf0; 20].as_slice()].concat());
     accepted(|order| order.serial = vec![0x7f; 21]);
-    accepted(|order| order.serial = vec![0x00]);
+    refused("certificate-serial-number", |order| {
+        order.serial = vec![0x00]
+    });
     refused("certificate-serial-number", |order| {
         order.serial = vec![0x7f; 22]
     });
@@ -197,7 +199,12 @@ fn unknown_extensions_are_ignored_unless_critical() {
     accepted(|order| {
         order
             .more_extensions
-            .push(extension(unknown, false, b"anything"))
+            .push(extension(unknown, false, b"\x04\x08anything"))
+    });
+    refused("certificate-der", |order| {
+        order
+            .more_extensions
+            .push(extension(unknown, false, b"anything"));
     });
     refused("certificate-critical-extension", |order| {
         order
@@ -224,7 +231,7 @@ fn extensions_stand_once() {
         });
     }
     refused("certificate-duplicate-extension", |order| {
-        order.more_extensions = vec![extension(&[0x2a, 0x03, 0x04], false, b"x"); 2];
+        order.more_extensions = vec![extension(&[0x2a, 0x03, 0x04], false, b"\x04\x01x"); 2];
     });
 }
 

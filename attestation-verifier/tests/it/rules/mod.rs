@@ -7,6 +7,7 @@ mod envelope;
 mod order;
 mod payload;
 mod signature;
+mod window;
 
 use nacre_attestation_verifier::{ResultCode, VerifyError};
 

@@ -1,0 +1,100 @@
+//! A verifier that is asked more than once.
+
+use std::fmt;
+
+use crate::backend::Backend;
+use crate::cache::{CacheStats, ChainCache};
+use crate::document::UnverifiedDocument;
+use crate::error::VerifyError;
+use crate::evidence::VerifiedEvidence;
+use crate::roots::Roots;
+use crate::time::VerificationTime;
+
+/// How many links of certificate chains a [`Verifier`] remembers, unless it is told otherwise: about 100 bytes each.
+pub const DEFAULT_CACHE_CAPACITY: usize = 4096;
+
+/// Verifies documents against one root, remembering which certificates' signatures it has verified.
+///
+/// Every verdict is the one that [`verify`](crate::verify) gives: the validity of every certificate is checked at the
+/// time asked, known or not. Threads may share a verifier; they wait for each other only while the memory is looked up.
+///
+/// ```
+/// use nacre_attestation_verifier::{Roots, UnixMillis, VerificationTime, Verifier};
+///
+/// let verifier = Verifier::new(Roots::aws());
+/// let refused = verifier.verify(b"", VerificationTime::Live(UnixMillis(1_750_000_000_000)));
+/// assert_eq!(refused.unwrap_err().rule(), "cbor-truncated");
+/// ```
+pub struct Verifier {
+    roots: Roots,
+    backend: Backend,
+    cache: ChainCache,
+}
+
+impl Verifier {
+    /// A verifier with the fastest [`Backend`] of this build, that remembers [`DEFAULT_CACHE_CAPACITY`] links.
+    pub fn new(roots: Roots) -> Self {
+        Self {
+            roots,
+            backend: Backend::default(),
+            cache: ChainCache::new(DEFAULT_CACHE_CAPACITY),
+        }
+    }
+
+    /// The same verifier with another backend.
+    #[must_use]
+    pub fn with_backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// The same verifier with an empty memory of so many links; 0 turns it off.
+    #[must_use]
+    pub fn with_cache_capacity(mut self, links: usize) -> Self {
+        self.cache = ChainCache::new(links);
+        self
+    }
+
+    /// Verifies a document: shape, then chain, then signature (DESIGN §4).
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Malformed`], [`VerifyError::Chain`] or [`VerifyError::Signature`], the first that applies.
+    pub fn verify(
+        &self,
+        bytes: &[u8],
+        at: VerificationTime,
+    ) -> Result<VerifiedEvidence, VerifyError> {
+        UnverifiedDocument::parse(bytes)?.verify_by(self, at)
+    }
+
+    /// The root that documents must chain to.
+    pub fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// What does the arithmetic.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// How often the memory helped.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+
+    pub(crate) fn cache(&self) -> &ChainCache {
+        &self.cache
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Verifier")
+            .field("root", &self.roots.fingerprint())
+            .field("backend", &self.backend)
+            .field("cache", &self.cache_stats())
+            .finish_non_exhaustive()
+    }
+}
