@@ -6,6 +6,7 @@ use nacre_transport::Address;
 
 use crate::functions::WorkerSettings;
 use crate::http::ConnectionLimits;
+use crate::node::FrontLimits;
 
 /// Largest request body where nothing else is said.
 pub const DEFAULT_MAX_BODY: usize = 64 << 20;
@@ -40,6 +41,16 @@ pub struct Limits {
     pub body_idle: Duration,
     /// Time limits of a connection.
     pub connection: ConnectionLimits,
+}
+
+impl Limits {
+    pub(crate) fn front(&self) -> FrontLimits {
+        FrontLimits {
+            max_connections: self.max_connections,
+            handshake: self.handshake,
+            connection: self.connection,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -3,7 +3,8 @@
 //! The private halves are made here, once, and never leave: there is no way to write one out but to the TLS library,
 //! inside the crate. Their memory is wiped when they are dropped.
 
-use k256::ecdsa::SigningKey as ReceiptKey;
+use k256::ecdsa::SigningKey;
+use nacre_protocol::eip712::{EthAddress, Word, sign_digest};
 use nacre_protocol::identity::IdentityStatement;
 use nacre_protocol::ids::BootId;
 use p256::ecdsa::SigningKey as TlsKey;
@@ -24,8 +25,31 @@ pub struct Identity {
 /// The private side of one boot.
 pub struct PrivateKeys {
     pub(crate) tls: TlsKey,
-    pub(crate) receipt: ReceiptKey,
+    pub(crate) receipt: SigningKey,
     pub(crate) hpke: HpkeKey,
+}
+
+/// The receipt key, for a program that signs its answers singly. It signs, and nobody can read it.
+pub struct ReceiptKey(SigningKey);
+
+impl ReceiptKey {
+    pub(crate) fn new(key: SigningKey) -> Self {
+        Self(key)
+    }
+
+    pub(crate) fn into_inner(self) -> SigningKey {
+        self.0
+    }
+
+    /// Signs an EIP-712 digest: r‖s‖v with low s and v 27 or 28.
+    pub fn sign(&self, digest: &Word) -> [u8; 65] {
+        sign_digest(&self.0, digest)
+    }
+
+    /// The address by which contracts know it.
+    pub fn address(&self) -> EthAddress {
+        EthAddress::of_key(self.0.verifying_key())
+    }
 }
 
 /// The keys could not be made.
@@ -46,7 +70,7 @@ impl Identity {
         let entropy = Entropy { module_random };
         let keys = PrivateKeys {
             tls: entropy.key(b"tls", |seed| TlsKey::from_slice(seed).ok())?,
-            receipt: entropy.key(b"receipt", |seed| ReceiptKey::from_slice(seed).ok())?,
+            receipt: entropy.key(b"receipt", |seed| SigningKey::from_slice(seed).ok())?,
             hpke: entropy.key(b"hpke", |seed| Some(HpkeKey::from(*seed)))?,
         };
         let boot: [u8; 16] = entropy.key(b"boot", |seed| seed[..16].try_into().ok())?;

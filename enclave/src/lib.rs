@@ -3,8 +3,10 @@
 //! | part | does |
 //! |---|---|
 //! | [`boot`] | brings everything up in the right order |
-//! | [`nsm`], [`identity`], [`freshness`], [`clock`] | who this enclave is, and that it is now (DESIGN §3.1, §3.2) |
-//! | [`tls`], `server` | the public side: evidence, KServe v2, receipts |
+//! | [`node`] | the core that every attested program has: keys, evidence, time, TLS (DESIGN §3.1, §3.2) |
+//! | [`nsm`], [`identity`], [`freshness`], [`clock`], [`tls`] | what the core is made of |
+//! | [`http`], [`program`] | limits of connections and bodies; modes, log and signals of a program |
+//! | `server` | the public side: KServe v2, receipts |
 //! | [`receipts`] | signs what was answered (DESIGN §3.3) |
 //! | `control`, [`functions`] | what the host wants run, held to its digests (DESIGN §5) |
 //! | [`workers`], [`worker`] | one process for each function |
@@ -19,10 +21,12 @@ mod control;
 mod counters;
 pub mod freshness;
 pub mod functions;
-mod http;
+pub mod http;
 pub mod identity;
 pub mod kserve;
+pub mod node;
 pub mod nsm;
+pub mod program;
 pub mod receipts;
 mod server;
 pub mod tensor;

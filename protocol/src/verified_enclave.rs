@@ -7,7 +7,6 @@
 
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::eip712::{EthAddress, Word, keccak, recover_signer, sign_digest, typed_digest, word};
 
@@ -24,9 +23,9 @@ const VERSION: &str = "1";
 /// An enclave whose attestation document was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifiedEnclave {
-    /// Which root vouches for it, see [`root_id`].
+    /// Which root vouches for it: SHA-256 of the certificate's DER.
     pub root_id: Word,
-    /// Which image it runs, see [`image_id`].
+    /// Which image it runs: SHA-256(PCR0 ‖ PCR1 ‖ PCR2).
     pub image_id: Word,
     /// The address of the document's public key.
     pub receipt_key: EthAddress,
@@ -127,16 +126,6 @@ impl ContractDomain {
             &self.verifying_contract.word(),
         ])
     }
-}
-
-/// SHA-256 of a root certificate's DER.
-pub fn root_id(der: &[u8]) -> Word {
-    Sha256::digest(der).into()
-}
-
-/// SHA-256(PCR0 ‖ PCR1 ‖ PCR2): which image an enclave runs, in 32 bytes.
-pub fn image_id(pcrs: &[[u8; 48]; 3]) -> Word {
-    Sha256::digest(pcrs.as_flattened()).into()
 }
 
 /// `0x` and lower-case hexadecimal digits, as Ethereum writes bytes.

@@ -106,7 +106,7 @@ impl Channel {
     fn status(&self) -> EnclaveStatus {
         let enclave = &self.enclave;
         EnclaveStatus {
-            boot_id: enclave.identity.boot_id(),
+            boot_id: enclave.node.identity().boot_id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             memory_bytes: enclave.functions.budget().limit(),
             functions: enclave.functions.status(),
@@ -119,7 +119,8 @@ impl Channel {
         let leaf = register_leaf(&challenge.nonce, &challenge.operator, &challenge.node);
         let evidence = self
             .enclave
-            .freshness
+            .node
+            .freshness()
             .evidence(leaf)
             .await
             .map_err(|error| {
@@ -158,7 +159,7 @@ impl Channel {
     async fn events(&self, query: EventQuery) -> EventPage {
         let wait = Duration::from_millis(query.wait_ms);
         EventPage {
-            boot_id: self.enclave.identity.boot_id(),
+            boot_id: self.enclave.node.identity().boot_id(),
             events: self
                 .enclave
                 .functions

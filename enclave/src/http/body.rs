@@ -21,22 +21,22 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// Limits of one body.
 #[derive(Debug, Clone)]
-pub(crate) struct BodyLimits {
+pub struct BodyLimits {
     /// Most bytes.
-    pub(crate) max: usize,
+    pub max: usize,
     /// Longest time without a byte.
-    pub(crate) idle: Duration,
+    pub idle: Duration,
     /// Time that every body has, whatever its speed.
-    pub(crate) grace: Duration,
+    pub grace: Duration,
     /// And then it must have come at this many bytes a second.
-    pub(crate) min_rate: u64,
+    pub min_rate: u64,
     /// What all bodies together may hold, in pieces of [`PIECE`].
-    pub(crate) memory: Arc<Semaphore>,
+    pub memory: Arc<Semaphore>,
 }
 
 impl BodyLimits {
     /// The usual times, for bodies of at most `max` bytes that together hold at most `memory` (and one of them must fit).
-    pub(crate) fn new(max: usize, memory: usize) -> Self {
+    pub fn new(max: usize, memory: usize) -> Self {
         Self {
             max,
             idle: Duration::from_secs(10),
@@ -49,14 +49,14 @@ impl BodyLimits {
     }
 
     /// Takes room for `bytes` more.
-    pub(crate) fn room(&self, bytes: usize) -> Result<Room, BodyError> {
+    pub fn room(&self, bytes: usize) -> Result<Room, BodyError> {
         let pieces = u32::try_from(pieces(bytes)).map_err(|_| BodyError::Overloaded)?;
         let permit = Arc::clone(&self.memory).try_acquire_many_owned(pieces);
         permit.map(Room).map_err(|_| BodyError::Overloaded)
     }
 
     /// Takes room for `bytes` more, in turn with others who wait for so much, but not for long.
-    pub(crate) async fn room_in_turn(&self, bytes: usize) -> Result<Room, BodyError> {
+    pub async fn room_in_turn(&self, bytes: usize) -> Result<Room, BodyError> {
         let pieces = u32::try_from(pieces(bytes)).map_err(|_| BodyError::Overloaded)?;
         let permit = Arc::clone(&self.memory).acquire_many_owned(pieces);
         match tokio::time::timeout(self.idle, permit).await {
@@ -68,11 +68,11 @@ impl BodyLimits {
 
 /// A part of the memory for bodies, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Room(OwnedSemaphorePermit);
+pub struct Room(OwnedSemaphorePermit);
 
 impl Room {
     /// Gives back what is more than `bytes` need.
-    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+    pub fn shrink_to(&mut self, bytes: usize) {
         let excess = self.0.num_permits().saturating_sub(pieces(bytes));
         drop(self.0.split(excess));
     }
@@ -80,17 +80,17 @@ impl Room {
 
 /// A body that has arrived.
 #[derive(Debug)]
-pub(crate) struct Arrived {
+pub struct Arrived {
     /// Its bytes.
-    pub(crate) bytes: Bytes,
+    pub bytes: Bytes,
     /// What they hold of the memory for bodies.
-    pub(crate) _room: Vec<Room>,
+    _room: Vec<Room>,
 }
 
 /// A body that has not arrived.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum BodyError {
+pub enum BodyError {
     /// Longer than the limit, by its own account or in fact.
     #[error("the body is longer than {limit} bytes")]
     TooLarge {
@@ -110,12 +110,12 @@ pub(crate) enum BodyError {
 
 impl BodyError {
     /// Whether the peer may still be sending, so that it is worth a [`linger`].
-    pub(crate) fn is_refusal(&self) -> bool {
+    pub fn is_refusal(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::Overloaded)
     }
 
     /// HTTP status.
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         match self {
             Self::TooLarge { .. } => 413,
             Self::Timeout => 408,
@@ -125,7 +125,7 @@ impl BodyError {
     }
 
     /// Stable code.
-    pub(crate) fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "body-too-large",
             Self::Timeout => "body-timeout",
@@ -137,7 +137,7 @@ impl BodyError {
 
 /// Reads a body whole, and tells `count` the length of each part of it. One whose `Content-Length` is above the limit
 /// is refused before a byte of it is read.
-pub(crate) async fn read_body<B>(
+pub async fn read_body<B>(
     headers: &HeaderMap,
     body: &mut B,
     limits: &BodyLimits,
@@ -176,7 +176,7 @@ where
 }
 
 /// Goes on taking a refused body for a while, without keeping it; see [`LINGER_BYTES`].
-pub(crate) fn linger(headers: &HeaderMap, mut body: Incoming) {
+pub fn linger(headers: &HeaderMap, mut body: Incoming) {
     if body.is_end_stream() || headers.contains_key(EXPECT) {
         return;
     }

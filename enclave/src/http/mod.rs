@@ -1,8 +1,9 @@
-//! What the public server and the control channel share: accepting, HTTP/1.1 connections with limits, bodies.
+//! What all our servers share: accepting, HTTP/1.1 connections with limits, bodies, the form of answers.
 
 mod accept;
 mod body;
 mod guard;
+pub mod reply;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 pub(crate) use accept::{Stopping, accept_loop};
-pub(crate) use body::{BodyError, BodyLimits, Room, linger, read_body};
+pub use body::{Arrived, BodyError, BodyLimits, Room, linger, read_body};
 use guard::{Guard, Phase};
 
 /// Most header lines of a request.

@@ -1,12 +1,13 @@
 //! An answer before it is sent.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use nacre_protocol::INFERENCE_HEADER_LENGTH;
 use nacre_protocol::problem::{PROBLEM_JSON, Problem};
 
+use crate::http::reply;
 use crate::kserve;
 
 /// Status, the headers that a receipt covers, and the body.
@@ -66,23 +67,17 @@ impl Answer {
         self,
         more: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
-        *response.status_mut() = self.status;
+        let mut response = reply::with_body(self.status, self.content_type, self.body);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if let Some(length) = self.inference_header_length {
             headers.insert(INFERENCE_HEADER_LENGTH, HeaderValue::from(length));
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(more);
         response
     }

@@ -1,10 +1,9 @@
-//! The public server: TLS, the evidence endpoint, KServe v2.
+//! The public server: KServe v2 over the node's TLS.
 //!
 //! Every request's way: [`router`] says whose it is, [`model`] answers what is asked of a function, and [`signed`]
 //! puts the receipt on the answer.
 
 mod answer;
-mod attestation;
 mod headers;
 mod model;
 mod router;
@@ -12,58 +11,24 @@ mod signed;
 
 use std::sync::Arc;
 
-use nacre_protocol::evidence::EXPORTER_LABEL;
-use nacre_transport::{Listener, Stream};
-use rustls::ServerConfig;
-use tokio_rustls::TlsAcceptor;
+use nacre_transport::Listener;
 
 use crate::boot::Enclave;
-use crate::http::{Stopping, accept_loop, serve_connection};
+use crate::http::Stopping;
+use crate::node::{Exporter, Front};
 
 /// Serves callers until the program is stopping.
 pub(crate) async fn serve(
     enclave: Arc<Enclave>,
+    front: Front,
     listener: Listener,
-    tls: Arc<ServerConfig>,
     stopping: Stopping,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
-    let limit = enclave.limits.max_connections;
-    accept_loop(listener, limit, stopping.clone(), move |stream| {
-        connection(
-            Arc::clone(&enclave),
-            acceptor.clone(),
-            stream,
-            stopping.clone(),
-        )
-    })
-    .await;
-}
-
-async fn connection(
-    enclave: Arc<Enclave>,
-    acceptor: TlsAcceptor,
-    stream: Stream,
-    stopping: Stopping,
-) {
-    let handshake = tokio::time::timeout(enclave.limits.handshake, acceptor.accept(stream));
-    let stream = match handshake.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
-        Err(_) => return tracing::debug!("handshake took too long"),
+    let limits = enclave.limits.front();
+    let connected = move |exporter: Exporter| {
+        enclave.counters.connection();
+        let enclave = Arc::clone(&enclave);
+        move |request| router::answer(Arc::clone(&enclave), exporter, request)
     };
-    let exporter = stream
-        .get_ref()
-        .1
-        .export_keying_material([0; 32], EXPORTER_LABEL, Some(&[]));
-    let exporter: [u8; 32] = match exporter {
-        Ok(exporter) => exporter,
-        Err(error) => return tracing::error!(%error, "no exporter"),
-    };
-    enclave.counters.connection();
-    let limits = enclave.limits.connection;
-    serve_connection(stream, limits, stopping, |request| {
-        router::answer(Arc::clone(&enclave), exporter, request)
-    })
-    .await;
+    front.serve(listener, limits, stopping, connected).await;
 }

@@ -118,7 +118,7 @@ fn admit(enclave: &Enclave, headers: &http::HeaderMap, name: &str) -> Result<Adm
         Answer::kserve_error(StatusCode::SERVICE_UNAVAILABLE, code, &message)
     };
     let started_ms = enclave
-        .clock
+        .node
         .now()
         .map_err(|error| unavailable("clock-unavailable", error.to_string()))?;
     let mut salt = [0; 32];

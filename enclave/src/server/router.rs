@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use nacre_protocol::ATTESTATION_PATH;
 use nacre_protocol::problem::Problem;
 
 use super::answer::Answer;
-use super::{attestation, model};
+use super::model;
 use crate::boot::Enclave;
 use crate::http::{linger, read_body};
 use crate::kserve::{self, Route, RouteError};
+use crate::node::Exporter;
 
 /// Headers beside those of the [`Answer`]: salt and receipt.
 pub(super) type MoreHeaders = Vec<(HeaderName, HeaderValue)>;
@@ -21,34 +22,24 @@ pub(super) type MoreHeaders = Vec<(HeaderName, HeaderValue)>;
 /// Answers one request of a connection with this exporter.
 pub(super) async fn answer(
     enclave: Arc<Enclave>,
-    exporter: [u8; 32],
+    exporter: Exporter,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
-    let (answer, more) = match path {
-        ATTESTATION_PATH => {
-            let answer =
-                attestation::answer(&enclave, &exporter, request.method(), request.uri().query())
-                    .await;
-            (answer, MoreHeaders::new())
+    let (method, uri) = (request.method(), request.uri());
+    if let Some(response) = enclave.node.answer(&exporter, method, uri).await {
+        if uri.path() == ATTESTATION_PATH && response.status() == StatusCode::OK {
+            enclave.counters.attestation();
         }
-        "/healthz" => (probe(request.method(), Ok(())), MoreHeaders::new()),
-        "/readyz" => (
-            probe(request.method(), readiness(&enclave)),
-            MoreHeaders::new(),
-        ),
-        _ => {
-            enclave.counters.request();
-            if path == "/v2" || path.starts_with("/v2/") {
-                kserve(&enclave, request).await
-            } else {
-                let problem = Problem::new(404, "not-found", "There is nothing at this path");
-                (
-                    refuse(request, Answer::problem(&problem)),
-                    MoreHeaders::new(),
-                )
-            }
-        }
+        return response;
+    }
+    enclave.counters.request();
+    let path = uri.path();
+    let (answer, more) = if path == "/v2" || path.starts_with("/v2/") {
+        kserve(&enclave, request).await
+    } else {
+        let problem = Problem::new(404, "not-found", "There is nothing at this path");
+        let answer = refuse(request, Answer::problem(&problem));
+        (answer, MoreHeaders::new())
     };
     answer.into_response(more)
 }
@@ -72,7 +63,7 @@ async fn kserve(enclave: &Arc<Enclave>, request: Request<Incoming>) -> (Answer, 
         ),
         Route::Live => Answer::json(StatusCode::OK, kserve::live(true)),
         Route::Ready => {
-            let ready = readiness(enclave).is_ok() && enclave.functions.all_ready();
+            let ready = enclave.node.ready().is_ok() && enclave.functions.all_ready();
             Answer::json(ready_status(ready), kserve::ready(ready))
         }
         Route::RepositoryIndex => {
@@ -109,31 +100,6 @@ fn route_error(error: &RouteError) -> Answer {
     Answer {
         allow: error.allow(),
         ..Answer::json(error.status(), error.body())
-    }
-}
-
-/// Ready is who can sign: without attested time the enclave answers nothing.
-fn readiness(enclave: &Enclave) -> Result<(), Problem> {
-    match enclave.clock.now() {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let problem = Problem::new(503, "clock-unavailable", "There is no attested time");
-            Err(problem.with_detail(error.to_string()))
-        }
-    }
-}
-
-fn probe(method: &Method, state: Result<(), Problem>) -> Answer {
-    if method != Method::GET && method != Method::HEAD {
-        let problem = Problem::new(405, "method-not-allowed", "This path takes GET");
-        return Answer {
-            allow: Some("GET, HEAD"),
-            ..Answer::problem(&problem)
-        };
-    }
-    match state {
-        Ok(()) => Answer::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}")),
-        Err(problem) => Answer::problem(&problem),
     }
 }
 

@@ -111,15 +111,6 @@ fn every_field_is_bound() {
     }
 }
 
-/// `printf` of 48 bytes each of 01, 02 and 03 into `sha256sum`.
-#[test]
-fn an_images_id_is_the_hash_of_its_registers_in_order() {
-    assert_eq!(
-        hex::encode(image_id(&[[1; 48], [2; 48], [3; 48]])),
-        "68f6dc415505b28437f0dcb824ddeec57bc0fefc2c02244771298851d3a70c7f"
-    );
-}
-
 #[test]
 fn a_chains_id_is_any_uint256_but_zero() {
     let most = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
