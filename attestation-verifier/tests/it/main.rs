@@ -5,6 +5,7 @@
 mod builder;
 mod corpus;
 mod fuzz_replay;
+mod manual;
 mod properties;
 mod rules;
 mod verifier;
