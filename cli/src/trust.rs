@@ -23,7 +23,7 @@ impl TrustArgs {
     ) -> Result<Trust, CliError> {
         let roots = self.roots(home, profile)?;
         let policy = self.policy(profile)?;
-        Ok(Trust { roots, policy })
+        Ok(Trust::new(roots, policy))
     }
 
     pub(crate) fn roots(&self, home: &Home, profile: Option<&Profile>) -> Result<Roots, CliError> {
@@ -46,7 +46,7 @@ impl TrustArgs {
         }
     }
 
-    fn policy(&self, profile: Option<&Profile>) -> Result<Policy, CliError> {
+    pub(crate) fn policy(&self, profile: Option<&Profile>) -> Result<Policy, CliError> {
         let kept = profile.and_then(|profile| profile.policy.as_ref());
         let mut policy = match (&self.policy, &self.pcr0, &self.pcr1, &self.pcr2) {
             (Some(file), ..) => Policy::from_json(&read_bounded(file, MAX_FILE)?)?,

@@ -1,22 +1,15 @@
 //! From evidence as it came over a connection to an enclave that the caller trusts. Pure: the time is given.
 
+use std::sync::Arc;
+
 use nacre_attestation_verifier::{
-    Policy, ResultCode, Roots, TrustedEnclave, UnixMillis, VerificationTime, VerifiedEvidence,
-    verify,
+    Policy, ResultCode, TrustedEnclave, UnixMillis, VerificationTime, VerifiedEvidence,
 };
 use nacre_protocol::evidence::{Evidence, channel_leaf};
 use nacre_protocol::identity::IdentityStatement;
 
 use crate::error::ClientError;
-
-/// What the caller trusts.
-#[derive(Debug, Clone)]
-pub struct Trust {
-    /// Where documents must chain to.
-    pub roots: Roots,
-    /// Which measurements may answer.
-    pub policy: Policy,
-}
+use crate::trust::Trust;
 
 /// What ties evidence to one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +28,7 @@ pub struct AttestedEnclave {
     trusted: TrustedEnclave,
     statement: IdentityStatement,
     evidence: Evidence,
+    policy: Arc<Policy>,
 }
 
 /// Checks evidence against a connection and the caller's trust, in the order of DESIGN §3.2.
@@ -50,11 +44,13 @@ pub fn appraise(
     }
     let leaf = channel_leaf(&binding.nonce, &binding.exporter);
     evidence.verify_leaf(&leaf, verified.nonce().unwrap_or_default())?;
-    let trusted = verified.appraise(&trust.policy)?;
+    let policy = trust.policy();
+    let trusted = verified.appraise(&policy)?;
     Ok(AttestedEnclave {
         trusted,
         statement,
         evidence,
+        policy,
     })
 }
 
@@ -64,7 +60,7 @@ pub(crate) fn vouched_statement(
     trust: &Trust,
     at: VerificationTime,
 ) -> Result<(VerifiedEvidence, IdentityStatement), ClientError> {
-    let verified = verify(&evidence.document, &trust.roots, at)?;
+    let verified = trust.verifier().verify(&evidence.document, at)?;
     let statement = IdentityStatement::decode(&evidence.statement)?;
     verified.require_user_data(&IdentityStatement::user_data_of(&evidence.statement))?;
     if verified.public_key() != Some(&statement.receipt_key) {
@@ -89,13 +85,30 @@ impl AttestedEnclave {
         &self.evidence
     }
 
-    /// Until when the evidence may stand in for a new one: the policy's age limit or the leaf certificate's end.
-    pub fn fresh_until(&self, policy: &Policy) -> UnixMillis {
+    /// Whether the evidence may still stand in for a new one: it was judged by the policy of this moment, and the time
+    /// is before [`Self::fresh_until`].
+    pub fn is_fresh(&self, trust: &Trust, now: UnixMillis) -> bool {
+        Arc::ptr_eq(&self.policy, &trust.policy()) && now < self.fresh_until()
+    }
+
+    /// Until when the evidence may stand in for a new one: until it is as old as the policy allows, a certificate of
+    /// its chain expires, or the policy stops trusting the enclave's measurements, whichever is first.
+    pub fn fresh_until(&self) -> UnixMillis {
         let document = self.trusted.evidence();
-        let max_age = u64::try_from(policy.max_age().as_millis()).unwrap_or(u64::MAX);
+        let max_age = u64::try_from(self.policy.max_age().as_millis()).unwrap_or(u64::MAX);
         let by_age = document.timestamp_ms().saturating_add(max_age);
-        let by_certificate = document.leaf_not_after().saturating_mul(1000);
-        UnixMillis(by_age.min(by_certificate))
+        let ends = [
+            Some(document.chain_not_after()),
+            self.trusted.trusted_until().map(|until| until.0),
+        ];
+        // That second still counts.
+        let by_end = |second: u64| second.saturating_add(1).saturating_mul(1000);
+        let until = ends
+            .into_iter()
+            .flatten()
+            .map(by_end)
+            .fold(by_age, u64::min);
+        UnixMillis(until)
     }
 
     /// Always [`ResultCode::Trusted`]: for output that prints codes.

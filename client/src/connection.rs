@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use nacre_attestation_verifier::{Policy, UnixMillis};
+use nacre_attestation_verifier::UnixMillis;
 use nacre_protocol::ATTESTATION_PATH;
 use nacre_protocol::encoding::base64url;
 use nacre_protocol::evidence::{Evidence, MAX_EVIDENCE_JSON};
@@ -20,10 +20,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::appraisal::{AttestedEnclave, ChannelBinding, Trust, appraise};
+use crate::appraisal::{AttestedEnclave, ChannelBinding, appraise};
 use crate::body::collect;
 use crate::error::ClientError;
 use crate::tls;
+use crate::trust::Trust;
 
 /// Where an enclave is reached: `host:port`, with the TLS server name to ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -99,9 +100,9 @@ impl AttestedConnection {
         &self.enclave
     }
 
-    /// Whether the evidence is older than the policy lets it be.
-    pub fn is_stale(&self, policy: &Policy) -> bool {
-        now().0 >= self.enclave.fresh_until(policy).0
+    /// Whether the evidence has to be renewed before the next request; see [`AttestedEnclave::is_fresh`].
+    pub fn is_stale(&self, trust: &Trust) -> bool {
+        !self.enclave.is_fresh(trust, now())
     }
 
     /// Asks for fresh evidence on the same connection and checks it like the first.

@@ -22,11 +22,13 @@ mod offline;
 mod pool;
 pub mod proxy;
 mod tls;
+mod trust;
 
-pub use appraisal::{AttestedEnclave, ChannelBinding, Trust, appraise};
+pub use appraisal::{AttestedEnclave, ChannelBinding, appraise};
 pub use checked::{CheckedResponse, Proof};
 pub use connection::{AttestedConnection, Endpoint};
 pub use error::ClientError;
 pub use kserve::{InferInput, InferOutput, KserveClient, KserveError};
 pub use offline::{ReceiptFileError, VerifiedReceipt, verify_receipt_file};
 pub use pool::{AttestedClient, ClientOptions};
+pub use trust::Trust;

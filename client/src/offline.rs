@@ -4,8 +4,9 @@ use nacre_attestation_verifier::{ResultCode, TrustedEnclave, UnixMillis, Verific
 use nacre_protocol::receipt::SignedReceipt;
 use nacre_protocol::receipt_file::{MAX_RECEIPT_FILE, ReceiptFile};
 
-use crate::appraisal::{Trust, vouched_statement};
+use crate::appraisal::vouched_statement;
 use crate::error::ClientError;
+use crate::trust::Trust;
 
 /// A receipt that proves the request and response given with it.
 #[derive(Debug, Clone)]
@@ -82,8 +83,9 @@ pub fn verify_receipt_file(
     let at = VerificationTime::Archive(at.unwrap_or(UnixMillis(started_ms)));
     let (verified, statement) = vouched_statement(&file.evidence, trust, at)?;
 
+    let policy = trust.policy();
     let document_ms = verified.timestamp_ms();
-    let limit_ms = u64::try_from(trust.policy.max_age().as_millis()).unwrap_or(u64::MAX);
+    let limit_ms = u64::try_from(policy.max_age().as_millis()).unwrap_or(u64::MAX);
     if started_ms.abs_diff(document_ms) > limit_ms {
         return Err(ReceiptFileError::TimeApart {
             started_ms,
@@ -91,9 +93,7 @@ pub fn verify_receipt_file(
             limit_ms,
         });
     }
-    let enclave = verified
-        .appraise(&trust.policy)
-        .map_err(ClientError::from)?;
+    let enclave = verified.appraise(&policy).map_err(ClientError::from)?;
     let proven = receipt.verify(
         &statement.receipt_key,
         &file.function,

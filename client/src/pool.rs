@@ -9,10 +9,11 @@ use http::Request;
 use nacre_protocol::digest::Digest;
 use tokio::time::timeout;
 
-use crate::appraisal::{AttestedEnclave, Trust};
+use crate::appraisal::AttestedEnclave;
 use crate::checked::{self, CheckedResponse};
 use crate::connection::{AttestedConnection, Endpoint};
 use crate::error::ClientError;
+use crate::trust::Trust;
 
 /// Limits of an [`AttestedClient`].
 #[derive(Debug, Clone)]
@@ -38,7 +39,8 @@ impl Default for ClientOptions {
     }
 }
 
-/// Calls one function, over connections that are attested before use and again at the policy's age limit.
+/// Calls one function, over connections that are attested before use, and again when their evidence is too old, the
+/// policy stops trusting their measurements, or the policy is replaced.
 #[derive(Debug, Clone)]
 pub struct AttestedClient {
     function: Option<Digest>,
@@ -185,7 +187,7 @@ impl AttestedClient {
             if connection.is_closed() || connection.ready().await.is_err() {
                 continue;
             }
-            if connection.is_stale(&self.shared.trust.policy)
+            if connection.is_stale(&self.shared.trust)
                 && let Err(error) = connection.reattest(&self.shared.trust).await
             {
                 tracing::debug!(endpoint = %leased.endpoint, code = error.code(), "not attested again");

@@ -133,7 +133,7 @@ impl Platform {
     pub fn trust(&self) -> anyhow::Result<Trust> {
         let roots = Roots::from_pem_or_der(&std::fs::read(self.ready("root"))?)?;
         let policy = Policy::from_json(&std::fs::read(self.ready("policy"))?)?;
-        Ok(Trust { roots, policy })
+        Ok(Trust::new(roots, policy))
     }
 
     /// The processes of one part of it that run now.
@@ -274,6 +274,11 @@ impl Service {
             stdin,
             ready,
         })
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        processes::signal(self.child.id(), signal)
     }
 
     /// The line that it printed.

@@ -3,12 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::ensure;
 use nacre_protocol::control::Counters;
 use nacre_tests::examples::Example;
 use nacre_tests::http::{Answer, ask_plain, ask_socket};
-use nacre_tests::platform::{Platform, Service};
+use nacre_tests::platform::{Platform, Service, wait_for};
+use rustix::process::Signal;
+
+/// How long a test waits for what must happen.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 #[test]
 fn answers_come_proven_and_nothing_goes_to_an_enclave_that_is_not_trusted() -> anyhow::Result<()> {
@@ -142,7 +148,52 @@ fn it_listens_on_loopback_or_on_a_socket_of_its_user_and_nowhere_else() -> anyho
     Ok(())
 }
 
+#[test]
+fn the_policy_is_read_again_at_sighup_and_a_bad_one_changes_nothing() -> anyhow::Result<()> {
+    let platform = Platform::start()?;
+    let example = Example::load("iris-network")?;
+    platform.deploy_example(&example.name)?;
+    let policy = platform.home().join("policy.json");
+    let other = "8".repeat(96);
+    let other =
+        format!(r#"{{"measurements":[{{"pcr0":"{other}","pcr1":"{other}","pcr2":"{other}"}}]}}"#);
+    let own = std::fs::read_to_string(platform.ready("policy"))?;
+    std::fs::write(&policy, &other)?;
+    let log = platform.home().join("proxy.log");
+    let mut command = proxy_command(&platform, &["--policy", &policy.display().to_string()]);
+    command.stderr(std::fs::File::create(&log)?);
+    let proxy = Service::start(command)?;
+    let status = || anyhow::Ok(infer(&proxy, &example, &[("host", "localhost")])?.status);
+    ensure!(status()? == 502, "another image is not trusted");
+
+    let becomes = |text: &str, wanted: u16| {
+        std::fs::write(&policy, text)?;
+        proxy.signal(Signal::HUP)?;
+        wait_for("the new policy holds", DEADLINE, || {
+            (status().ok()? == wanted).then_some(())
+        })
+    };
+    becomes(&own, 200)?;
+    becomes(&other, 502)?;
+    becomes(&own, 200)?;
+    // Half a policy, and a policy that names nothing.
+    for (bad, complaints) in [(&own[..own.len() / 2], 1), (r#"{"measurements":[]}"#, 2)] {
+        std::fs::write(&policy, bad)?;
+        proxy.signal(Signal::HUP)?;
+        wait_for("the proxy complains", DEADLINE, || {
+            let said = std::fs::read_to_string(&log).ok()?;
+            (said.matches("could not be read again").count() == complaints).then_some(())
+        })?;
+        ensure!(status()? == 200, "the policy before stays");
+    }
+    Ok(())
+}
+
 fn start(platform: &Platform, arguments: &[&str]) -> anyhow::Result<Service> {
+    Service::start(proxy_command(platform, arguments))
+}
+
+fn proxy_command(platform: &Platform, arguments: &[&str]) -> Command {
     let fixed = [
         "--json",
         "proxy",
@@ -150,7 +201,7 @@ fn start(platform: &Platform, arguments: &[&str]) -> anyhow::Result<Service> {
         "127.0.0.1:0",
         "--exit-on-stdin-eof",
     ];
-    Service::start(platform.nacre(fixed.iter().chain(arguments)))
+    platform.nacre(fixed.iter().chain(arguments))
 }
 
 fn infer(proxy: &Service, example: &Example, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {

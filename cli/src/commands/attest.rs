@@ -40,11 +40,11 @@ pub(crate) async fn verify(context: &Context, args: AttestVerifyArgs) -> Result<
             Some(at) => VerificationTime::Archive(unix_millis(at)?),
             None => VerificationTime::Live(now()),
         };
-        let evidence = verify_document(&document, &trust.roots, at)?;
+        let evidence = verify_document(&document, trust.roots(), at)?;
         if let Some(nonce) = nonce {
             evidence.require_nonce(&nonce)?;
         }
-        Verdict::of(&evidence.appraise(&trust.policy)?)
+        Verdict::of(&evidence.appraise(&trust.policy())?)
     };
     context.output.result(&verdict, Verdict::text)
 }

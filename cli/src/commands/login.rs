@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: LoginArgs) -> Result<(), CliErr
     let gives_measurements = trust.policy.is_some() || trust.pcr0.is_some();
     let policy = if gives_measurements {
         let resolved = trust.resolve(&context.home, None)?;
-        Some(serde_json::from_str(&resolved.policy.to_json()).map_err(anyhow::Error::from)?)
+        Some(serde_json::from_str(&resolved.policy().to_json()).map_err(anyhow::Error::from)?)
     } else {
         None
     };

@@ -1,17 +1,18 @@
 //! `nacre proxy`: resolves what the user means and runs the client's proxy.
 
-use nacre_client::Endpoint;
 use nacre_client::proxy::{self, ProxiedFunction, ProxyConfig, ProxyListen, Resolver};
+use nacre_client::{Endpoint, Trust};
 use nacre_protocol::ids::FunctionName;
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api::Api;
-use crate::args::{ProxyArgs, TargetArgs};
+use crate::args::{ProxyArgs, TargetArgs, TrustArgs};
 use crate::commands::Context;
 use crate::commands::invoke::{ask_endpoints, wanted_digest};
 use crate::dev::Stop;
 use crate::error::CliError;
-use crate::profile::{Profile, ProfileDir};
+use crate::profile::{Home, Profile, ProfileDir};
 use crate::trust::root_name;
 
 #[derive(Serialize)]
@@ -21,15 +22,16 @@ struct Listening {
     root: &'static str,
 }
 
-/// Listens until ctrl-C or SIGTERM.
+/// Listens until ctrl-C or SIGTERM; reads the policy again at SIGHUP.
 pub(crate) async fn run(context: &Context, args: ProxyArgs) -> Result<(), CliError> {
     let stop = Stop::listen(args.exit_on_stdin_eof)?;
     let named = !args.names.is_empty() && args.target.digest.is_some();
     let login = context.login_unless(named && !args.target.endpoint.is_empty())?;
     let profile = login.as_ref().map(|(_, profile)| profile);
     let trust = args.trust.resolve(&context.home, profile)?;
+    let hangup = signal(SignalKind::hangup())?;
     let functions = functions(&args, login.as_ref())?;
-    let root = root_name(trust.roots.kind());
+    let root = root_name(trust.roots().kind());
     let names: Vec<_> = functions
         .iter()
         .map(|function| function.name.clone())
@@ -39,7 +41,7 @@ pub(crate) async fn run(context: &Context, args: ProxyArgs) -> Result<(), CliErr
     let mut config = ProxyConfig::new(listen);
     config.allow_hosts = args.allow_host;
     let resolver = Endpoints::new(&args.target, profile)?;
-    let proxy = proxy::bind(config, trust, functions, resolver).await?;
+    let proxy = proxy::bind(config, trust.clone(), functions, resolver).await?;
     let listening = Listening {
         listening: proxy.local_addr().to_string(),
         functions: names,
@@ -54,8 +56,38 @@ pub(crate) async fn run(context: &Context, args: ProxyArgs) -> Result<(), CliErr
         let (at, root) = (&listening.listening, listening.root);
         format!("listening on {at} for {} ({root})", names.join(", "))
     })?;
+    let reloading = tokio::spawn(reload(
+        hangup,
+        trust,
+        args.trust,
+        context.home.clone(),
+        context.profile.clone(),
+    ));
     proxy.run(async move { stop.wait().await }).await;
+    reloading.abort();
     Ok(())
+}
+
+/// Reads the policy again at each SIGHUP. One that cannot be read changes nothing.
+async fn reload(
+    mut hangup: Signal,
+    trust: Trust,
+    args: TrustArgs,
+    home: Home,
+    profile: Option<String>,
+) {
+    while hangup.recv().await.is_some() {
+        let login = home.profile(profile.as_deref()).ok();
+        match args.policy(login.as_ref().map(|(_, profile)| profile)) {
+            Ok(policy) => {
+                tracing::info!(sets = policy.measurements().len(), "policy read again");
+                trust.replace_policy(policy);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the policy could not be read again; the one before stays")
+            }
+        }
+    }
 }
 
 fn functions(

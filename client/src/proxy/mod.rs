@@ -27,9 +27,9 @@ use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 use nacre_transport::{Address, BindError, Listener};
 
-use crate::appraisal::Trust;
 use crate::connection::Endpoint;
 use crate::pool::ClientOptions;
+use crate::trust::Trust;
 
 mod body;
 mod forward;

@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::refusal::Refusal;
 use super::{ProxiedFunction, Resolver};
-use crate::appraisal::{AttestedEnclave, Trust};
+use crate::appraisal::AttestedEnclave;
 use crate::checked::CheckedResponse;
 use crate::connection::Endpoint;
 use crate::error::ClientError;
 use crate::pool::{AttestedClient, ClientOptions};
+use crate::trust::Trust;
 
 /// How long the resolver may take.
 const RESOLVE: Duration = Duration::from_secs(3);

@@ -36,10 +36,10 @@ pub fn function() -> Digest {
 /// Trust in a root and the [`HONEST`] measurements.
 pub fn trust_in(root_der: &[u8]) -> Trust {
     let [pcr0, pcr1, pcr2] = HONEST.map(Pcr);
-    Trust {
-        roots: Roots::development(root_der.to_vec()).unwrap(),
-        policy: Policy::new(vec![Measurements::new(pcr0, pcr1, pcr2)]).unwrap(),
-    }
+    Trust::new(
+        Roots::development(root_der.to_vec()).unwrap(),
+        Policy::new(vec![Measurements::new(pcr0, pcr1, pcr2)]).unwrap(),
+    )
 }
 
 /// A TLS key with its self-signed certificate.

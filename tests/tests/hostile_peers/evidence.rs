@@ -82,14 +82,7 @@ async fn other_measurements() {
         pcrs[at][47] ^= 1;
         let [pcr0, pcr1, pcr2] = pcrs.map(Pcr);
         let policy = Policy::new(vec![Measurements::new(pcr0, pcr1, pcr2)]).expect("a policy");
-        let error = refused(
-            &peer,
-            Trust {
-                policy,
-                ..peer.enclave.trust()
-            },
-        )
-        .await;
+        let error = refused(&peer, peer.enclave.trust().with_policy(policy)).await;
         assert_refused(&error, "measurement-mismatch", ResultCode::Measurements);
     }
 }
@@ -99,17 +92,14 @@ async fn a_debug_enclave() {
     let zero = Pcr([0; 48]);
     let debug = || Enclave::boot(0, now_ms() - 600_000, [[0; 48]; 3]);
     let listed = Policy::new(vec![Measurements::new(zero, zero, zero)]).expect("a policy");
-    let unlisted = debug().trust().policy;
+    let unlisted = Policy::clone(&debug().trust().policy());
     for (policy, code) in [
         (listed, "debug-enclave"),
         (unlisted.clone(), "debug-enclave"),
         (unlisted.with_allow_debug(true), "measurement-mismatch"),
     ] {
         let peer = FakeEnclave::start(debug(), Behaviour::honest()).await;
-        let trust = Trust {
-            policy,
-            ..peer.enclave.trust()
-        };
+        let trust = peer.enclave.trust().with_policy(policy);
         let error = refused(&peer, trust).await;
         assert_refused(&error, code, ResultCode::Measurements);
     }
@@ -118,10 +108,8 @@ async fn a_debug_enclave() {
 #[tokio::test]
 async fn a_development_root_where_only_awss_is_trusted() {
     let peer = FakeEnclave::start(Enclave::honest(), Behaviour::honest()).await;
-    let trust = Trust {
-        roots: Roots::aws(),
-        ..peer.enclave.trust()
-    };
+    let policy = Policy::clone(&peer.enclave.trust().policy());
+    let trust = Trust::new(Roots::aws(), policy);
     let error = refused(&peer, trust).await;
     assert_refused(&error, "untrusted-root", ResultCode::Chain);
 }

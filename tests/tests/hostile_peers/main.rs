@@ -15,3 +15,4 @@ mod proxy_http;
 mod proxy_recovery;
 mod reattestation;
 mod receipts;
+mod upgrade;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nacre_attestation_verifier::Policy;
 use nacre_client::Trust;
 use nacre_protocol::evidence::channel_leaf;
 use nacre_tests::evil::{Asked, Behaviour, Enclave, FakeEnclave, HONEST, Reply, now_ms};
@@ -19,8 +20,7 @@ fn aged(enclave: &Enclave, asked: &Asked) -> Reply {
 
 fn short_lived(enclave: &Enclave) -> Trust {
     let trust = enclave.trust();
-    let policy = trust.policy.with_max_age(MAX_AGE);
-    Trust { policy, ..trust }
+    trust.with_policy(Policy::clone(&trust.policy()).with_max_age(MAX_AGE))
 }
 
 #[tokio::test]
