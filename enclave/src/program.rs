@@ -93,31 +93,55 @@ pub fn run<F: Future<Output = Result<(), Refusal>>>(program: impl FnOnce() -> F)
     }
 }
 
-/// Inside a Nitro Enclave: the device, and vsock.
-///
-/// # Errors
-///
-/// Where there is no device.
-pub fn nitro() -> Result<Place, Refusal> {
-    let device = Device::open().map_err(|error| Refusal::new("nsm-unavailable", error))?;
-    Ok(Place {
-        nsm: handle(device)?,
-        tls: vsock(TLS_PORT),
-        production: true,
-    })
+impl<C: Args, P: Args> Mode<C, P> {
+    /// Finds the module, and gives the arguments back: those of both modes, and in process mode its own. `listening` names
+    /// the addresses among them, which in process mode nobody may reach from another machine.
+    ///
+    /// # Errors
+    ///
+    /// In Nitro mode, where there is no device; in process mode, where this is an enclave after all, or an address could be
+    /// reached.
+    #[cfg_attr(
+        not(feature = "process-mode"),
+        expect(unused_variables, reason = "only process mode asks")
+    )]
+    pub fn place(
+        self,
+        program: &str,
+        listening: impl Fn(&C, &P) -> Vec<Address>,
+    ) -> Result<(Place, C, Option<P>), Refusal> {
+        match self {
+            Self::Nitro(common) => {
+                let device =
+                    Device::open().map_err(|error| Refusal::new("nsm-unavailable", error))?;
+                let place = Place {
+                    nsm: handle(device)?,
+                    tls: vsock(TLS_PORT),
+                    production: true,
+                };
+                Ok((place, common, None))
+            }
+            #[cfg(feature = "process-mode")]
+            Self::Process {
+                nsm_socket,
+                tls,
+                more,
+                common,
+            } => {
+                let listening = listening(&common, &more);
+                let place = beside_the_emulator(program, nsm_socket, tls, &listening)?;
+                Ok((place, common, Some(more)))
+            }
+        }
+    }
 }
 
-/// Beside the emulator.
-///
-/// # Errors
-///
-/// Where this is an enclave after all, or one of `listening` could be reached from another machine.
 #[cfg(feature = "process-mode")]
-pub fn process(
+fn beside_the_emulator(
     program: &str,
     nsm_socket: std::path::PathBuf,
     tls: Address,
-    listening: &[&Address],
+    listening: &[Address],
 ) -> Result<Place, Refusal> {
     use crate::nsm::{DEVICE, EmulatorSocket};
 
@@ -126,7 +150,7 @@ pub fn process(
         let message = format!("{DEVICE} is here: inside an enclave, run `{program} nitro`");
         return Err(Refusal::new("process-mode-inside-enclave", message));
     }
-    for address in [&tls].into_iter().chain(listening.iter().copied()) {
+    for address in [&tls].into_iter().chain(listening) {
         if !address.is_loopback() {
             let message =
                 format!("process mode listens on Unix sockets and loopback only, not on {address}");

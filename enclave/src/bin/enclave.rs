@@ -48,21 +48,10 @@ struct ProcessOnly {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     program::run(|| async {
-        match arguments.mode {
-            Mode::Nitro(common) => {
-                serve(program::nitro()?, common, program::vsock(CONTROL_PORT)).await
-            }
-            #[cfg(feature = "process-mode")]
-            Mode::Process {
-                nsm_socket,
-                tls,
-                more: ProcessOnly { control },
-                common,
-            } => {
-                let place = program::process("nacre-enclave", nsm_socket, tls, &[&control])?;
-                serve(place, common, control).await
-            }
-        }
+        let listening = |_: &Common, only: &ProcessOnly| vec![only.control.clone()];
+        let (place, common, only) = arguments.mode.place("nacre-enclave", listening)?;
+        let control = only.map_or_else(|| program::vsock(CONTROL_PORT), |only| only.control);
+        serve(place, common, control).await
     })
 }
 
