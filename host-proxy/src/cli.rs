@@ -26,6 +26,9 @@ use crate::supervisor::{EnclaveState, supervise};
 /// How long an enclave may take to boot.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// Files that a node needs beside those of its callers.
+const OWN_FILES: usize = 256;
+
 /// Arguments of `nacre node`.
 #[derive(Debug, Clone, Args)]
 pub struct NodeArgs {
@@ -65,6 +68,17 @@ pub struct NodeArgs {
     /// The ask: micro-units per GiB-second
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     pub price: u64,
+    /// Connections that are open to the enclave at once. One address may have all that nobody else wants, and loses
+    /// them first when somebody does. Lowered to half the files that this process may open; above 4000 the enclave,
+    /// which sees no addresses, would do the refusing
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = at_least_one)]
+    pub max_connections: usize,
+    /// Connections that may wait for one of those; when more come, the address with the most waiting loses one
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_waiting: usize,
+    /// Connections whose handshake the enclave is given at once; addresses take turns
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub max_opening: usize,
     /// Stop when standard input ends (for a parent process that must not leave this one behind)
     #[arg(long)]
     pub exit_on_stdin_eof: bool,
@@ -82,6 +96,38 @@ impl EnclaveKind {
         match self {
             Self::Process => Exposure::LoopbackOnly,
         }
+    }
+}
+
+impl NodeArgs {
+    /// What the proxy may do with this many open files.
+    fn limits(&self, files: u64) -> ProxyLimits {
+        // Two files a connection and one for each that waits, beside what the node itself needs.
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        let most = (files.saturating_sub(self.max_waiting + OWN_FILES) / 2).max(1);
+        if most < self.max_connections {
+            tracing::warn!(
+                most,
+                files,
+                "fewer connections: this process may not open more files"
+            );
+        }
+        let connections = self.max_connections.min(most);
+        ProxyLimits {
+            connections,
+            waiting: self.max_waiting,
+            opening: self.max_opening,
+            held: connections,
+            ..ProxyLimits::default()
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
     }
 }
 
@@ -103,10 +149,10 @@ pub async fn run(args: NodeArgs, nsm_emulator: Vec<OsString>) -> anyhow::Result<
     if args.exit_on_stdin_eof {
         stop_on_stdin_eof(stop.clone())?;
     }
-    raise_file_limit();
+    let limits = args.limits(raise_file_limit());
     let data = NodeData::open(&args.data).context("the node's data directory")?;
     let launcher = ProcessLauncher::new(process_config(&args, &data, nsm_emulator)?);
-    let proxy = bind(&args, &data).await?;
+    let proxy = bind(&args, limits, &data).await?;
     let listening_on = proxy.address().clone();
     let agent_config = AgentConfig {
         control_plane: args.control_plane.clone(),
@@ -193,11 +239,11 @@ fn existing(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Listens; a port that was chosen once is kept, so that endpoints stay valid over restarts.
-async fn bind(args: &NodeArgs, data: &NodeData) -> anyhow::Result<Proxy> {
+async fn bind(args: &NodeArgs, limits: ProxyLimits, data: &NodeData) -> anyhow::Result<Proxy> {
     let exposure = args.enclave.exposure();
     let bind = |port: u16| {
         let address = Address::from(SocketAddr::new(args.listen.ip(), port));
-        async move { Proxy::bind(&address, exposure, ProxyLimits::default()).await }
+        async move { Proxy::bind(&address, exposure, limits).await }
     };
     if args.listen.port() != 0 {
         return Ok(bind(args.listen.port()).await?);
@@ -258,8 +304,8 @@ fn stop_on_stdin_eof(stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two descriptors a connection: as many as the system lets us have.
-fn raise_file_limit() {
+/// As many open files as the system lets us have; how many that is.
+fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -267,5 +313,37 @@ fn raise_file_limit() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files stays low");
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Node {
+        #[command(flatten)]
+        args: NodeArgs,
+    }
+
+    #[test]
+    fn connections_are_no_more_than_there_are_files_for() {
+        let needed = ["node", "--control-plane", "http://localhost", "--data", "d"];
+        let node = Node::parse_from(needed.into_iter().chain(["--onnxruntime", "f"]));
+        let connections = |files| node.args.limits(files).connections;
+        assert_eq!(connections(1 << 20), 4000);
+        assert_eq!(connections(u64::MAX), 4000);
+        assert_eq!(connections(4096), (4096 - 1024 - 256) / 2);
+        assert_eq!(connections(100), 1);
+        let usual = ProxyLimits::default();
+        let limits = node.args.limits(1 << 20);
+        assert_eq!(
+            (limits.waiting, limits.opening),
+            (usual.waiting, usual.opening)
+        );
+        assert!(Node::try_parse_from(needed.into_iter().chain(["--max-opening", "0"])).is_err());
     }
 }

@@ -302,6 +302,59 @@ async fn a_thousand_connections_are_served_at_once_and_the_rest_in_turn() {
     assert_eq!(setup.counters.snapshot().accepted, 1000);
 }
 
+/// A caller from this loopback address.
+async fn caller_from(setup: &Setup, address: &str) -> std::io::Result<tokio::net::TcpStream> {
+    let Address::Tcp { port, .. } = setup.address else {
+        panic!("{}", setup.address);
+    };
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(format!("{address}:0").parse().unwrap())?;
+    socket.connect(([127, 0, 0, 1], port).into()).await
+}
+
+#[tokio::test]
+async fn an_address_that_takes_every_place_keeps_nobody_out() {
+    let setup = setup(ProxyLimits {
+        connections: 8,
+        waiting: 8,
+        ..ProxyLimits::default()
+    })
+    .await;
+    let enclave = setup.enclave(1).await;
+    tokio::spawn(async move {
+        while let Ok(mut inside) = enclave.accept().await {
+            tokio::spawn(async move {
+                let (mut read, mut write) = tokio::io::split(&mut inside);
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            });
+        }
+    });
+    // Eight have places, eight wait, and the rest is sent away.
+    let mut greedy = Vec::new();
+    for _ in 0..30 {
+        greedy.extend(caller_from(&setup, "127.0.0.2").await);
+    }
+    while setup.counters.snapshot().turned_away < 14 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(setup.counters.snapshot().open, 8);
+
+    for others in 1..=4u64 {
+        let mut caller = caller_from(&setup, "127.0.0.1").await.unwrap();
+        caller.write_u32(7).await.unwrap();
+        let answer = timeout(SOON, caller.read_u32()).await.unwrap();
+        assert_eq!(answer.unwrap(), 7);
+        assert_eq!(setup.counters.snapshot().taken_back, others);
+        greedy.push(caller);
+    }
+    // Half of the places each: now nobody has more than his share, and the fifth waits.
+    let _fifth = caller_from(&setup, "127.0.0.1").await.unwrap();
+    while setup.counters.snapshot().waited < 8 + 4 + 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(setup.counters.snapshot().taken_back, 4);
+}
+
 #[tokio::test]
 async fn stopping_lets_calls_finish_and_then_ends_them() {
     let setup = setup(ProxyLimits::default()).await;

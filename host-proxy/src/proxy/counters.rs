@@ -9,6 +9,9 @@ pub struct Counters {
     open: AtomicU64,
     held: AtomicU64,
     refused: AtomicU64,
+    waited: AtomicU64,
+    turned_away: AtomicU64,
+    taken_back: AtomicU64,
     aborted: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
@@ -17,7 +20,7 @@ pub struct Counters {
 /// The counters at one moment. All but `open` only rise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Connections accepted.
+    /// Connections that got a place.
     pub accepted: u64,
     /// Connections open now.
     pub open: u64,
@@ -25,6 +28,12 @@ pub struct Snapshot {
     pub held: u64,
     /// Connections closed because no enclave came in time, or too many waited.
     pub refused: u64,
+    /// Connections that had to wait for a place.
+    pub waited: u64,
+    /// Connections closed because no place came in time, or too many waited for one.
+    pub turned_away: u64,
+    /// Connections closed because an address with fewer needed the place.
+    pub taken_back: u64,
     /// Connections that ended by an error or by silence.
     pub aborted: u64,
     /// Bytes from callers to the enclave.
@@ -41,6 +50,9 @@ impl Counters {
             open: self.open.load(Relaxed),
             held: self.held.load(Relaxed),
             refused: self.refused.load(Relaxed),
+            waited: self.waited.load(Relaxed),
+            turned_away: self.turned_away.load(Relaxed),
+            taken_back: self.taken_back.load(Relaxed),
             aborted: self.aborted.load(Relaxed),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
@@ -59,6 +71,18 @@ impl Counters {
 
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn waited(&self) {
+        self.waited.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn taken_back(&self) {
+        self.taken_back.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn aborted(&self) {

@@ -3,17 +3,22 @@
 //! TLS ends inside the enclave, so there is nothing to read here. While the enclave is away (a restart takes about a
 //! second), new connections are held for a bounded time and in a bounded number, so that a restart looks like latency
 //! and not like refusal.
+//!
+//! One address cannot keep the others out ([`shares`]): it may hold every place that nobody else wants, and loses them
+//! first. The same holds for the handshakes that the enclave is given at once, so that a caller's own waits for a few
+//! others and not for the thousands that somebody begins in a loop. The enclave cannot do this, because it sees no
+//! addresses; and it need not trust it, because a host that wants to keep callers out can always do so.
 
 mod buffer;
+mod connection;
 mod counters;
+mod shares;
 mod tunnel;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nacre_transport::{Address, BindError, Listener, Stream, connect};
-use rustix::net::sockopt;
+use nacre_transport::{Address, BindError, Listener};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -22,22 +27,33 @@ use tokio_util::task::TaskTracker;
 use crate::backoff::pause;
 use crate::supervisor::EnclaveState;
 use buffer::BufferPool;
+use connection::Connection;
 pub use counters::{Counters, Snapshot};
+use shares::{Asked, Shares, Source};
 pub use tunnel::{End, Patience};
 
 /// After a failed `accept` (no file descriptors left), and between tries to reach an enclave that is about to die.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long one connection that is being opened may keep others from it. Who does not finish its first message is not
+/// cut off for it; he only is no longer waited for.
+pub const OPENING: Duration = Duration::from_millis(250);
 /// Longest wait for open connections when the node stops.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Bounds of a [`Proxy`].
 #[derive(Debug, Clone, Copy)]
 pub struct ProxyLimits {
-    /// Open connections; above this, callers wait in the kernel's backlog.
+    /// Places: connections that are open to the enclave. Fewer than it takes itself (4096), so that the waiting is done
+    /// here, where there are addresses.
     pub connections: usize,
+    /// Connections that may wait for a place at once; more are closed.
+    pub waiting: usize,
+    /// Connections that may be opened to the enclave at once, each until the enclave's first byte, but for no longer
+    /// than [`OPENING`].
+    pub opening: usize,
     /// Connections that may wait for an enclave at once; more are closed.
     pub held: usize,
-    /// How long one may wait for an enclave.
+    /// How long one may wait for a place, and then for an enclave.
     pub hold: Duration,
     /// How long a running enclave may take to accept.
     pub connect: Duration,
@@ -48,8 +64,10 @@ pub struct ProxyLimits {
 impl Default for ProxyLimits {
     fn default() -> Self {
         Self {
-            connections: 16 * 1024,
-            held: 2048,
+            connections: 4000,
+            waiting: 1024,
+            opening: 64,
+            held: 4000,
             hold: Duration::from_secs(5),
             connect: Duration::from_secs(2),
             patience: Patience::default(),
@@ -132,9 +150,12 @@ impl Proxy {
         let abort = CancellationToken::new();
         let shared = Arc::new(Shared {
             limits: self.limits,
+            places: Shares::new(self.limits.connections, self.limits.waiting, true),
+            openings: Shares::new(self.limits.opening, self.limits.connections, false),
             held: Semaphore::new(self.limits.held),
             buffers: BufferPool::default(),
             counters: self.counters,
+            since: Instant::now(),
         });
         tokio::select! {
             () = stop.cancelled() => {}
@@ -154,9 +175,19 @@ impl Proxy {
 
 struct Shared {
     limits: ProxyLimits,
+    places: Arc<Shares>,
+    openings: Arc<Shares>,
     held: Semaphore,
     buffers: BufferPool,
     counters: Arc<Counters>,
+    since: Instant,
+}
+
+impl Shared {
+    /// Milliseconds since the proxy began to serve.
+    fn millis(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 async fn accept_all(
@@ -166,11 +197,7 @@ async fn accept_all(
     open: &TaskTracker,
     abort: &CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(shared.limits.connections));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
         let caller = match listener.accept().await {
             Ok(caller) => caller,
             Err(error) => {
@@ -179,85 +206,24 @@ async fn accept_all(
                 continue;
             }
         };
-        let (shared, enclave, abort) = (Arc::clone(shared), enclave.clone(), abort.clone());
+        let source = Source::of(&caller);
+        let asked = shared.places.ask(source);
+        if matches!(asked, Asked::Refused) {
+            shared.counters.turned_away();
+            caller.abort_on_close();
+            continue;
+        }
+        let connection = Connection {
+            caller,
+            source,
+            shared: Arc::clone(shared),
+        };
+        let (enclave, abort) = (enclave.clone(), abort.clone());
         open.spawn(async move {
-            let _open = shared.counters.open();
             tokio::select! {
-                () = carry(caller, enclave, &shared) => {}
+                () = connection.serve(asked, enclave) => {}
                 () = abort.cancelled() => {}
             }
-            drop(slot);
         });
-    }
-}
-
-async fn carry(mut caller: Stream, enclave: watch::Receiver<EnclaveState>, shared: &Shared) {
-    notice_dead_peers(&caller);
-    let Some(mut inside) = reach(enclave, shared).await else {
-        shared.counters.refused();
-        caller.abort_on_close();
-        return;
-    };
-    let (patience, counters) = (&shared.limits.patience, &*shared.counters);
-    let end = tunnel::carry(
-        &mut caller,
-        &mut inside,
-        &shared.buffers,
-        patience,
-        counters,
-    )
-    .await;
-    if !matches!(end, End::Closed) {
-        tracing::debug!(?end, "a connection was aborted");
-        counters.aborted();
-        caller.abort_on_close();
-        inside.abort_on_close();
-    }
-}
-
-/// Connects to the enclave; while there is none, waits for the next, within bounds.
-async fn reach(mut enclave: watch::Receiver<EnclaveState>, shared: &Shared) -> Option<Stream> {
-    let limits = &shared.limits;
-    let hold_until = Instant::now() + limits.hold;
-    let mut held = None;
-    loop {
-        let current = enclave.borrow_and_update().clone();
-        if let Some(endpoints) = current {
-            let deadline = Instant::now() + limits.connect;
-            match connect(&endpoints.tls, deadline.min(hold_until)).await {
-                Ok(stream) => return Some(stream),
-                Err(error) => tracing::debug!(%error, "the enclave does not accept"),
-            }
-        }
-        if held.is_none() {
-            held = Some(shared.held.try_acquire().ok()?);
-            shared.counters.held();
-        }
-        // A refused connection usually means that the enclave just died and its end is about to be noticed.
-        let next = async {
-            tokio::select! {
-                changed = enclave.changed() => changed.is_ok(),
-                () = pause(PAUSE) => true,
-            }
-        };
-        if !timeout_at(hold_until, next).await.unwrap_or(false) {
-            return None;
-        }
-    }
-}
-
-/// Asks the kernel to probe a silent caller, so that one who vanished does not hold its slot.
-fn notice_dead_peers(caller: &Stream) {
-    if !matches!(caller, Stream::Tcp(_)) {
-        return;
-    }
-    let set = || -> io::Result<()> {
-        sockopt::set_tcp_keepidle(caller, Duration::from_secs(30))?;
-        sockopt::set_tcp_keepintvl(caller, Duration::from_secs(10))?;
-        sockopt::set_tcp_keepcnt(caller, 3)?;
-        Ok(sockopt::set_socket_keepalive(caller, true)?)
-    };
-    if let Err(error) = set() {
-        tracing::debug!(%error, "no keep-alive on a connection");
     }
 }

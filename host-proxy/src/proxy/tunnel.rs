@@ -18,7 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::buffer::BufferPool;
-use super::counters::Counters;
 
 /// How long a silent connection is kept.
 #[derive(Debug, Clone, Copy)]
@@ -52,13 +51,13 @@ pub enum End {
     Idle,
 }
 
-/// Carries bytes until the connection has ended.
+/// Carries bytes until the connection has ended. `carried` is told how many went in and out, whenever some did.
 pub(crate) async fn carry<A, B>(
     caller: &mut A,
     enclave: &mut B,
     buffers: &BufferPool,
     patience: &Patience,
-    counters: &Counters,
+    mut carried: impl FnMut(u64, u64),
 ) -> End
 where
     A: AsyncRead + AsyncWrite + Unpin,
@@ -73,12 +72,15 @@ where
     };
     let mut timer = std::pin::pin!(sleep_until(tunnel.deadline()));
     poll_fn(|cx| {
-        let moved = (tunnel.inward.moved, tunnel.outward.moved);
+        let before = (tunnel.inward.moved, tunnel.outward.moved);
         let ended = tunnel.poll(cx, caller, enclave, timer.as_mut());
-        counters.carried(
-            tunnel.inward.moved - moved.0,
-            tunnel.outward.moved - moved.1,
+        let moved = (
+            tunnel.inward.moved - before.0,
+            tunnel.outward.moved - before.1,
         );
+        if moved != (0, 0) {
+            carried(moved.0, moved.1);
+        }
         ended
     })
     .await

@@ -18,8 +18,8 @@ fn tunnel(
     let (caller, mut near) = duplex(pipe);
     let (enclave, mut far) = duplex(pipe);
     let running = tokio::spawn(async move {
-        let (buffers, counters) = (BufferPool::default(), Counters::default());
-        carry(&mut near, &mut far, &buffers, &patience, &counters).await
+        let buffers = BufferPool::default();
+        carry(&mut near, &mut far, &buffers, &patience, |_, _| {}).await
     });
     (caller, enclave, running)
 }
@@ -176,8 +176,8 @@ fn impatient() -> Patience {
 async fn with_broken_enclave(mut enclave: Broken) -> (String, io::Result<usize>, End) {
     let (mut caller, mut near) = duplex(1 << 20);
     let running = tokio::spawn(async move {
-        let (buffers, counters) = (BufferPool::default(), Counters::default());
-        let end = carry(&mut near, &mut enclave, &buffers, &impatient(), &counters).await;
+        let buffers = BufferPool::default();
+        let end = carry(&mut near, &mut enclave, &buffers, &impatient(), |_, _| {}).await;
         drop(near);
         end
     });
@@ -246,9 +246,9 @@ async fn the_half_closed_have_their_own_patience() {
 async fn idle_connections_hold_no_buffer() {
     let (_caller, mut near) = duplex(64);
     let (_enclave, mut far) = duplex(64);
-    let (buffers, counters) = (BufferPool::default(), Counters::default());
+    let buffers = BufferPool::default();
     let patience = Patience::default();
-    let mut connection = Box::pin(carry(&mut near, &mut far, &buffers, &patience, &counters));
+    let mut connection = Box::pin(carry(&mut near, &mut far, &buffers, &patience, |_, _| {}));
     let waits = timeout(Duration::from_millis(1), connection.as_mut()).await;
     assert!(waits.is_err());
     assert_eq!(
