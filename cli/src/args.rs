@@ -214,7 +214,21 @@ pub(crate) enum AttestCommand {
         /// The document's file: bytes, base64 or hex.
         document: PathBuf,
     },
+    /// Put the adversarial corpus to any verifier and print where it differs.
+    #[command(after_help = CONFORMANCE)]
+    Conformance(AttestConformanceArgs),
+    /// Answer conformance requests from standard input with this verifier: one JSON object a line.
+    Respond(AttestRespondArgs),
 }
+
+const CONFORMANCE: &str = "\
+The program reads one JSON object a line: {\"id\", \"document\", \"root\", \"time_ms\", \"policy\", \"nonce\"} (document, root
+as DER and nonce in base64, nonce null where nothing is asked of it), and writes one a line in the same order, flushed:
+{\"id\", \"code\", \"rule\", \"detail\"} with a result code as `nacre attest verify` has them (rule and detail may be left out),
+or {\"id\", \"accepted\": true|false} where it has no codes, {\"id\", \"unsupported\": \"what\"} where it cannot be asked this,
+{\"id\", \"error\": \"why\"} where it has no verdict. A code that differs counts; a rule only where the answer names one.
+
+Exit status: 0 no differences · 1 it differs, ended early, or supports nothing · 2 wrong usage.";
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct AttestVerifyArgs {
@@ -228,6 +242,29 @@ pub(crate) struct AttestVerifyArgs {
     /// The nonce that the document must carry, hex.
     #[arg(long)]
     pub(crate) nonce: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AttestConformanceArgs {
+    /// Only cases whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+    /// Another corpus than the one built in.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) corpus: Option<PathBuf>,
+    /// How long each answer may take, seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+    /// The program and its arguments; no shell reads them.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AttestRespondArgs {
+    /// What does the arithmetic: `portable` or `aws-lc` (default: the fastest of this build).
+    #[arg(long, value_parser = crate::commands::conformance::backend)]
+    pub(crate) backend: Option<nacre_attestation_verifier::Backend>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ use crate::output::Output;
 use crate::profile::Home;
 
 mod attest;
+pub(crate) mod conformance;
 mod deploy;
 mod invoke;
 mod login;
@@ -26,17 +27,19 @@ pub(crate) struct Context {
 /// Runs the command. Those that run a part of the platform need no home: they may have a cleared environment.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
     match args.command {
-        Command::Platform(command) => run_platform(command).await?,
+        Command::Platform(command) => {
+            run_platform(command).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::User(command) => {
             let context = Context {
                 home: Home::find()?,
                 profile: args.profile,
                 output: Output { json: args.json },
             };
-            run_for_user(&context, command).await?;
+            run_for_user(&context, command).await
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_platform(command: PlatformCommand) -> Result<(), CliError> {
@@ -50,7 +53,7 @@ async fn run_platform(command: PlatformCommand) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn run_for_user(context: &Context, command: UserCommand) -> Result<(), CliError> {
+async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCode, CliError> {
     match command {
         UserCommand::Dev(args) => dev::run(context, args).await,
         UserCommand::Login(args) => login::run(context, args).await,
@@ -65,7 +68,13 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<(), Cli
         UserCommand::Attest(AttestCommand::Inspect { document }) => {
             attest::inspect(context, &document)
         }
+        // Its result may be a failure that is no error.
+        UserCommand::Attest(AttestCommand::Conformance(args)) => {
+            return conformance::conformance(context, args).await;
+        }
+        UserCommand::Attest(AttestCommand::Respond(args)) => conformance::respond(args).await,
         UserCommand::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(context, args),
         UserCommand::Proxy(args) => proxy::run(context, args).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
