@@ -29,6 +29,13 @@ pub struct PrivateKeys {
     pub(crate) hpke: HpkeKey,
 }
 
+impl PrivateKeys {
+    /// The receipt key; the others are wiped.
+    pub fn into_receipt_key(self) -> ReceiptKey {
+        ReceiptKey(self.receipt)
+    }
+}
+
 /// The receipt key, for a program that signs its answers singly. It signs, and nobody can read it.
 pub struct ReceiptKey(SigningKey);
 
