@@ -75,7 +75,7 @@ class Certificate:
             self.issuer,
             _given(self.validity, validity),
             self.subject,
-            _given(self.public_key_info, public_key_info(self.key)),
+            self.public_key_info or public_key_info(self.key),
             self.unique_identifiers,
             _given(self.extensions_field, extensions),
             self.after_extensions,

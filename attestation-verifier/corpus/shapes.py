@@ -6,8 +6,20 @@ import hashlib
 from typing import Dict, Iterable, List, Optional, Tuple
 
 import cbor
-from certificate import CA_USAGE, LEAF_USAGE, Certificate, attribute, basic_constraints, extension, name
 import der
+from certificate import (
+    CA_USAGE,
+    DIGITAL_SIGNATURE,
+    KEY_CERT_SIGN,
+    LEAF_USAGE,
+    NON_REPUDIATION,
+    Certificate,
+    attribute,
+    basic_constraints,
+    extension,
+    key_usage,
+    name,
+)
 from curves import P384, Curve
 from document import Document
 from ecdsa import Key
@@ -22,6 +34,7 @@ MADE_MS = NOW_MS - 1500
 HOUR, DAY = 3600, 86400
 
 MODULE_ID = "i-0123456789abcdef0-enc0123456789abcdef"
+SHORT_MODULE_ID = "i-0-enc0"
 
 
 class Shapes:
@@ -78,7 +91,7 @@ class Shapes:
     def document(self, bundle: List[Certificate], leaf: Certificate, pcrs: Iterable[int]) -> Document:
         """A document over a chain, with these PCRs."""
         entries = [
-            ("module_id", cbor.tstr(MODULE_ID)),
+            ("module_id", cbor.tstr(SHORT_MODULE_ID)),
             ("digest", cbor.tstr("SHA384")),
             ("timestamp", cbor.uint(MADE_MS)),
             ("pcrs", pcr_map({index: pcr(index) for index in pcrs})),
@@ -110,24 +123,36 @@ class Shapes:
         chain = []
         for position, label in enumerate(labels):
             issuer = labels[max(position - 1, 0)]
-            is_leaf = label == "leaf"
-            path_length = None if label in ("root", "leaf") else 3 - position
-            extensions = [
-                basic_constraints(not is_leaf, path_length),
-                _key_identifier(self.key(label)),
-                LEAF_USAGE if is_leaf else CA_USAGE,
-            ]
-            if not is_leaf and label != "root":
-                extensions.insert(1, _authority_identifier(self.key(issuer)))
             order = Certificate(
-                self.key(label), names[issuer], names[label], NOW - HOUR, NOW + lifetimes[label], extensions
+                self.key(label),
+                names[issuer],
+                names[label],
+                NOW - HOUR,
+                NOW + lifetimes[label],
+                self._aws_extensions(labels, position),
+                serial=b"\x00" + b"\xb0" + self.number(f"serial {label}", 15),
             )
-            chain.append(order.but(serial=b"\x00" + b"\xb0" + self.number(f"serial {label}", 15)))
+            chain.append(order)
         values = {index: pcr(index) if index in (0, 1, 2, 3, 4, 8) else bytes(48) for index in range(16)}
         order = self.document(chain[:-1], chain[-1], range(3)).put("pcrs", pcr_map(values))
+        order = order.put("module_id", cbor.tstr(MODULE_ID))
         order = order.put("public_key", cbor.bstr(self.number("public key", 64)))
         order = order.put("user_data", cbor.bstr(self.number("user data", 32)))
         return order.put("nonce", cbor.bstr(self.number("nonce", 32)))
+
+    def _aws_extensions(self, labels: List[str], position: int) -> List[bytes]:
+        """Root: no path length. Regional and zonal: all there is. Instance: keyCertSign alone. Leaf: no identifiers."""
+        label, issuer = labels[position], labels[position - 1]
+        if label == "leaf":
+            return [basic_constraints(False), key_usage(DIGITAL_SIGNATURE, NON_REPUDIATION, critical=False)]
+        identifier = _key_identifier(self.key(label))
+        if label == "root":
+            return [basic_constraints(True), identifier, CA_USAGE]
+        identifiers = [_authority_identifier(self.key(issuer)), identifier]
+        constraints = basic_constraints(True, 3 - position)
+        if label == "instance":
+            return [constraints, key_usage(KEY_CERT_SIGN), *reversed(identifiers)]
+        return [constraints, *identifiers, CA_USAGE, _revocation_list(f"http://crl.invalid/{label}.crl")]
 
 
 def _key_hash(key: Key) -> bytes:
@@ -141,6 +166,12 @@ def _key_identifier(key: Key) -> bytes:
 
 def _authority_identifier(key: Key) -> bytes:
     return extension("2.5.29.35", der.sequence(der.tlv(0x80, _key_hash(key))))
+
+
+def _revocation_list(location: str) -> bytes:
+    """CRL distribution points of one address (RFC 5280 §4.2.1.13)."""
+    full_name = der.tlv(0xA0, der.tlv(0x86, location.encode("ascii")))
+    return extension("2.5.29.31", der.sequence(der.sequence(der.tlv(0xA0, full_name))))
 
 
 def pcr(index: int) -> bytes:

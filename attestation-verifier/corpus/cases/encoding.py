@@ -157,11 +157,11 @@ def _text(short: Document) -> Iterator[Case]:
 
 def _bombs(short: Document) -> Iterator[Case]:
     definite = short.but(wrap_payload=lambda entries, count: cbor.head(cbor.MAP, count) + entries)
-    for name, opening, count in (("arrays", b"\x81", 64), ("arrays", b"\x81", 4000), ("maps", b"\xa1\x00", 2000), ("tags", b"\xc1", 4000)):
+    for name, opening, count in (("arrays", b"\x81", 64), ("arrays", b"\x81", 3000), ("maps", b"\xa1\x00", 1000), ("tags", b"\xc1", 1000)):
         yield malformed(f"{count}-nested-{name}", "cbor-depth", f"An unknown key's value has {count} nested {name}: a recursive parser runs out of stack.", short.put("bomb", opening * count + b"\x00"))
-    yield malformed("4000-nested-indefinite", "cbor-depth", "4,000 nested arrays without a length.", short.put("bomb", b"\x9f" * 4000 + cbor.BREAK * 4000))
-    yield malformed("8000-items", "cbor-count", "An unknown key's array has 8,000 items.", short.put("bomb", cbor.array([b"\x00"] * 8000)))
-    yield malformed("8000-items-indefinite", "cbor-count", "An unknown key's array without a length has 8,000 items.", short.put("bomb", b"\x9f" + b"\x00" * 8000 + cbor.BREAK))
+    yield malformed("1000-nested-indefinite", "cbor-depth", "1,000 nested arrays without a length.", short.put("bomb", b"\x9f" * 1000 + cbor.BREAK * 1000))
+    yield malformed("3000-items", "cbor-count", "An unknown key's array has 3,000 items.", short.put("bomb", cbor.array([b"\x00"] * 3000)))
+    yield malformed("3000-items-indefinite", "cbor-count", "An unknown key's array without a length has 3,000 items.", short.put("bomb", b"\x9f" + b"\x00" * 3000 + cbor.BREAK))
     wide = cbor.array([cbor.array([b"\x80"] * 20)] * 100)
     yield malformed("2000-items-in-branches", "cbor-count", "2,000 items in arrays of 20: each is small, the whole is not.", short.put("bomb", wide))
     for exponent in (32, 63):
