@@ -157,7 +157,7 @@ fn of_document(document: &'static str, figures: &[Figure]) -> Vec<Target> {
 /// Both as tables.
 pub fn markdown(figures: &[Figure], targets: &[Target]) -> String {
     let mut text = String::from(
-        "| one verification on one core, median | corpus document | AWS document |\n|---|---|---|\n",
+        "| one verification, median time on one core | corpus document | AWS document |\n|---|---|---|\n",
     );
     for verifier in VERIFIERS {
         let cell = |document| {
