@@ -177,7 +177,7 @@
 //! Seen in `worldcoin/world-chain`, mended in pull request 956.
 //!
 //! The pin was compared with the last certificate of the bundle, which AWS sends root first. Every real document was
-//! refused; the tests had been written in the same wrong order.
+//! refused.
 //!
 //! Here, the order is that of AWS's specification (§3.2.3), and documents of real hardware are verified by the tests
 //! where they are at hand.

@@ -32,7 +32,7 @@
 //! 3.2.10; `MystenLabs/fastcrypto`, `nitro_attestation.rs`, where the rest that a parser hands back is dropped.
 //!
 //! Bytes after a certificate, inside a wrapper or after the payload's map are carried along unseen: another byte string
-//! for the same certificate, which poisoned a cache there, or a place for what a second parser reads.
+//! for the same certificate, with which a cache can be poisoned, or a place for what a second parser reads.
 //!
 //! Here, every wrapper must be used up: document and payload (`cbor-trailing-bytes`), certificate and each part of it
 //! (`certificate-trailing-bytes`, `certificate-version`).
@@ -77,8 +77,8 @@
 //!
 //! ## Serial numbers of 21 octets
 //!
-//! Seen in `RustCrypto/formats`, pull request 848 and issue 978; `rustls/webpki`, pull request 39; `rustls/rcgen`, pull
-//! request 203.
+//! Seen in `RustCrypto/formats`, pull request 848 and issue 978; `rustls/webpki`, pull requests 36 and 39;
+//! `rustls/rcgen`, pull request 203.
 //!
 //! RFC 5280 allows 20 octets, and a random number of 20 octets needs one more in DER half of the time, for its sign.
 //! Libraries under Nitro verifiers refused such certificates. Others take any length, and negative numbers.

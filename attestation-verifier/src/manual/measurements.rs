@@ -87,3 +87,15 @@
 //! ([`RootKind::Development`](crate::RootKind::Development)) whatever happens later.
 //!
 //! Test: `a_development_root_is_called_so` in `tests/it/manual/measurements.rs`.
+//!
+//! ## The signer of an image stands for the image
+//!
+//! Seen in `aws/aws-nitro-enclaves-cli`, pull request 588, after Trail of Bits' notes on images and attestation: the
+//! manual for signed images ended with a signature that was taken apart instead of verified.
+//!
+//! PCR8 says who signed an image, if the signature was verified. It says nothing about which image: an old one with a
+//! known hole has the same PCR8.
+//!
+//! Here, PCR8 counts where a policy names it, on top of PCR0 to PCR2 and never in their place (`measurement-mismatch`).
+//!
+//! Test: `the_signer_of_an_image_is_not_the_image` in `tests/it/manual/measurements.rs`.

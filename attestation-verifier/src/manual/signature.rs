@@ -95,3 +95,16 @@
 //! Here, there is either evidence or an error, never both, and a signature of another document is an error.
 //!
 //! Test: `a_good_signature_of_another_document_is_none` in `tests/it/manual/signature.rs`.
+//!
+//! ## The arithmetic fails at its edges
+//!
+//! Seen in `dl-solarity/solidity-lib`, issue 126, under `base/nitro-validator` (Cantina's review of January 2025,
+//! finding 3.1.1).
+//!
+//! Adding two points has cases of its own: a point to itself, to its negative, to nothing. A library without them
+//! refuses valid signatures, seldom and without a pattern; others have accepted invalid ones.
+//!
+//! Here, the arithmetic is that of two implementations in wide use, held to the same answers; this crate has none of
+//! its own.
+//!
+//! Test: `keys_at_the_edges_of_the_group_verify` in `tests/it/manual/signature.rs`.

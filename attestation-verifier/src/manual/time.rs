@@ -73,3 +73,17 @@
 //! time of the certificate.
 //!
 //! Test: `a_wrong_clock_gets_the_right_words` in `tests/it/manual/time.rs`.
+//!
+//! ## The clock belongs to somebody else
+//!
+//! Seen in Trail of Bits' notes on the attack surface of Nitro Enclaves (September 2024), which name time sources and
+//! take the parent instance for the attacker; `MystenLabs/sui`, pull request 20017 (review), where each validator asked
+//! its own clock.
+//!
+//! A library that asks the system for the time asks the host when it runs in an enclave, and gives two answers to one
+//! question when it runs in two places.
+//!
+//! Here, the crate has no clock. The time is an argument, and the evidence names the time for which it was verified
+//! ([`VerifiedEvidence::verified_at`](crate::VerifiedEvidence::verified_at)).
+//!
+//! Test: `the_same_question_has_the_same_answer_whenever_it_is_asked` in `tests/it/manual/time.rs`.

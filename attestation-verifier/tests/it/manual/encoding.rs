@@ -157,14 +157,25 @@ fn numbers_that_begin_with_a_zero_octet_are_whole() {
     assert_eq!(after(|order| order.leaf = certificate(serial)), TRUSTED);
 
     // A document whose r begins with a zero octet.
+    let mut order = DocumentOrder::valid();
+    order.set("nonce", cbor::bytes(&[0xee; 8]));
+    let payload = order.payload();
+    let at = payload
+        .windows(8)
+        .position(|bytes| bytes == [0xee; 8])
+        .unwrap();
     let with_nonce = |nonce: u64| {
-        let mut order = DocumentOrder::short();
-        order.set("nonce", cbor::bytes(&nonce.to_be_bytes()));
-        order
+        let mut payload = payload.clone();
+        payload[at..at + 8].copy_from_slice(&nonce.to_be_bytes());
+        let signature = order.sign(&payload).to_bytes().to_vec();
+        (payload, signature)
     };
-    let r = |order: &DocumentOrder| order.sign(&order.payload()).to_bytes()[0];
-    let order = (0..).map(with_nonce).find(|order| r(order) == 0).unwrap();
-    assert_eq!(under(&order.roots(), &order.make()), TRUSTED);
+    let (payload, signature) = (0..)
+        .map(with_nonce)
+        .find(|(_, signature)| signature[0] == 0)
+        .unwrap();
+    let document = Envelope::new(payload, signature).make();
+    assert_eq!(under(&order.roots(), &document), TRUSTED);
 }
 
 #[test]

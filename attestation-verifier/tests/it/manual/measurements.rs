@@ -118,3 +118,21 @@ fn a_development_root_is_called_so() {
     assert_eq!(enclave.evidence().root_kind(), RootKind::Development);
     assert_eq!(RootKind::Development.to_string(), "DEVELOPMENT ROOT");
 }
+
+#[test]
+fn the_signer_of_an_image_is_not_the_image() {
+    let signed = Measurements {
+        pcr8: Some(Pcr(pcr_value(8))),
+        ..own_measurements()
+    };
+    let named = policy(signed);
+    assert_eq!(verdict(appraised(|_| {}, &named)), TRUSTED);
+    // Another image by the same signer, and the same image by another.
+    for index in [0, 2, 8] {
+        let other = |order: &mut DocumentOrder| order.set_pcrs(&[(index, [0x99; 48])]);
+        assert_eq!(verdict(appraised(other, &named)), MISMATCH, "PCR{index}");
+    }
+    let pcr8 = hex::encode(pcr_value(8));
+    let alone = format!(r#"{{"measurements": [{{"pcr8": "{pcr8}"}}]}}"#);
+    assert!(Policy::from_json(alone.as_bytes()).is_err());
+}

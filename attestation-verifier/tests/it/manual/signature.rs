@@ -1,10 +1,13 @@
 //! `src/manual/signature.rs`
 
-use nacre_attestation_verifier::{ResultCode, Roots};
-use p384::ecdsa::{DerSignature, Signature};
+use nacre_attestation_verifier::{
+    Backend, ResultCode, Roots, UnixMillis, VerificationTime, Verifier,
+};
+use p384::ecdsa::signature::Signer;
+use p384::ecdsa::{DerSignature, Signature, SigningKey};
 
-use super::{TRUSTED, Verdict, under};
-use crate::builder::{DocumentOrder, Envelope, PROTECTED, cbor};
+use super::{TRUSTED, Verdict, under, verdict};
+use crate::builder::{DocumentOrder, Envelope, NOW_MS, PROTECTED, cbor};
 
 const INVALID: Verdict = (ResultCode::Signature, "signature-invalid");
 
@@ -113,4 +116,40 @@ fn a_good_signature_of_another_document_is_none() {
     other.set("nonce", cbor::bytes(b"another"));
     envelope.payload = cbor::bytes(&other.payload());
     assert_eq!(under(&roots, &envelope.make()), INVALID);
+}
+
+#[test]
+fn keys_at_the_edges_of_the_group_verify() {
+    let scalar = |low: u8| {
+        let mut bytes = [0; 48];
+        bytes[47] = low;
+        bytes
+    };
+    // 1 and 2, whose points are the generator and its double, and n − 1 and n − 2, their negatives.
+    let keys = [1, 2].map(|low| SigningKey::from_slice(&scalar(low)).unwrap());
+    let negative = |key: &SigningKey| {
+        let negated = -*key.as_nonzero_scalar().as_ref();
+        SigningKey::from_slice(&negated.to_bytes()).unwrap()
+    };
+    let negatives = [negative(&keys[0]), negative(&keys[1])];
+    for key in keys.into_iter().chain(negatives) {
+        let mut order = DocumentOrder::valid();
+        let point = key.verifying_key().to_sec1_point(false);
+        order.leaf.point = Some(point.as_bytes().to_vec());
+        let payload = order.payload();
+        let to_be_signed = [
+            cbor::text("Signature1"),
+            cbor::bytes(&PROTECTED),
+            cbor::bytes(b""),
+            cbor::bytes(&payload),
+        ];
+        let signature: Signature = key.sign(&cbor::array(to_be_signed));
+        let document = Envelope::new(payload, signature.to_bytes().to_vec()).make();
+        for backend in Backend::ALL {
+            let verifier = Verifier::new(order.roots()).with_backend(*backend);
+            let at = VerificationTime::Live(UnixMillis(NOW_MS));
+            let answer = verdict(verifier.verify(&document, at));
+            assert_eq!(answer, TRUSTED, "{}", backend.name());
+        }
+    }
 }

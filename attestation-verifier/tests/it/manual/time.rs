@@ -82,3 +82,14 @@ fn a_wrong_clock_gets_the_right_words() {
     let late = verdict(order.verify_at(NOW_MS + 24 * HOUR_MS));
     assert_eq!(late, (ResultCode::Chain, "certificate-expired"));
 }
+
+#[test]
+fn the_same_question_has_the_same_answer_whenever_it_is_asked() {
+    let order = DocumentOrder::valid();
+    // Long ago, and for as long as the leaf lives.
+    for at in [NOW_MS - 1, NOW_MS, NOW_MS + HOUR_MS] {
+        let evidence = order.verify_at(at).unwrap();
+        assert_eq!(evidence.verified_at(), UnixMillis(at));
+        assert_eq!(order.verify_at(at), Ok(evidence));
+    }
+}
