@@ -76,6 +76,26 @@ def chain(name: str, rule: str, about: str, document: Octets, **rest) -> Case:
     return Case(name, about, CHAIN, rule, document, **rest)
 
 
+def signature(name: str, rule: str, about: str, document: Octets, **rest) -> Case:
+    """A case that the signer did not sign."""
+    return Case(name, about, SIGNATURE, rule, document, **rest)
+
+
+def time(name: str, rule: str, about: str, document: Octets, **rest) -> Case:
+    """A case that is too old, or from the future."""
+    return Case(name, about, TIME, rule, document, **rest)
+
+
+def measurements(name: str, rule: str, about: str, document: Octets, **rest) -> Case:
+    """A case of an enclave that the policy does not name."""
+    return Case(name, about, MEASUREMENTS, rule, document, **rest)
+
+
+def valid_by_policy(name: str, about: str, document: Octets, **rest) -> Case:
+    """A case that must be trusted, and whose policy is what is tried."""
+    return valid(name, about, document, scope="policy", **rest)
+
+
 def _base64(octets: bytes) -> str:
     return base64.b64encode(octets).decode("ascii")
 

@@ -67,20 +67,24 @@ class Shapes:
     def ca(self, label: str, issuer: str, path_length: Optional[int] = None) -> Certificate:
         """An intermediate certificate."""
         extensions = [basic_constraints(True, path_length), CA_USAGE]
-        return Certificate(
-            self.key(label), name(issuer), name(label), NOW - DAY, NOW + DAY, extensions
-        )
+        return Certificate(self.key(label), name(issuer), name(label), NOW - DAY, NOW + DAY, extensions)
 
     def leaf(self, issuer: str) -> Certificate:
         """The certificate whose key signs the document: valid for three hours, as AWS's are."""
         extensions = [basic_constraints(False), LEAF_USAGE]
-        return Certificate(
-            self.key("leaf"), name(issuer), name("leaf"), NOW - HOUR, NOW + 2 * HOUR, extensions
-        )
+        return Certificate(self.key("leaf"), name(issuer), name("leaf"), NOW - HOUR, NOW + 2 * HOUR, extensions)
 
     def short(self) -> Document:
         """A document with the root alone in its bundle, and PCR0 to PCR2: enough for most cases."""
         return self.chained(0)
+
+    def with_user_fields(self) -> Document:
+        """The short document, its three user fields filled."""
+        fields = {"public_key": b"key", "user_data": b"data", "nonce": b"nonce"}
+        document = self.short()
+        for key, value in fields.items():
+            document = document.put(key, cbor.bstr(value))
+        return document
 
     def chained(self, intermediates: int = 1) -> Document:
         """A document with intermediate certificates, named ca-1 and so on."""

@@ -19,7 +19,6 @@ import generate  # noqa: E402
 from curves import BRAINPOOL_P384, P256, P384, P521  # noqa: E402
 from ecdsa import Key, multiply, verify  # noqa: E402
 from foreign import Ed25519Key, RsaKey  # noqa: E402
-from shapes import Shapes  # noqa: E402
 
 CORPUS = HERE / "corpus.jsonl"
 
@@ -27,7 +26,9 @@ CORPUS = HERE / "corpus.jsonl"
 class Ecdsa(unittest.TestCase):
     """RFC 6979 §A.2.5 and §A.2.6."""
 
-    P384_SECRET = int("6B9D3DAD2E1B8C1C05B19875B6659F4DE23C3B667BF297BA9AA47740787137D896D5724E4C70A825F872C9EA60D2EDF5", 16)
+    P384_SECRET = int(
+        "6B9D3DAD2E1B8C1C05B19875B6659F4DE23C3B667BF297BA9AA47740787137D896D5724E4C70A825F872C9EA60D2EDF5", 16
+    )
     P256_SECRET = int("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721", 16)
 
     def test_p384_public_key(self) -> None:
@@ -158,10 +159,12 @@ class Corpus(unittest.TestCase):
         checked = subprocess.run([sys.executable, str(HERE / "generate.py"), "--check"], capture_output=True)
         self.assertEqual(checked.returncode, 0, checked.stderr)
 
-    def test_another_seed_gives_other_keys_and_the_same_questions(self) -> None:
-        one, other = Shapes("one"), Shapes("other")
-        self.assertNotEqual(one.short().make(), other.short().make())
-        self.assertEqual(one.short().make(), Shapes("one").short().make())
+    def test_another_seed_gives_other_keys_and_the_same_cases(self) -> None:
+        others = [case.line() for case in generate.cases("another seed")]
+        self.assertEqual([case["name"] for case in others], [case["name"] for case in self.cases])
+        self.assertEqual([case["expect"] for case in others], [case["expect"] for case in self.cases])
+        self.assertNotEqual(others[0]["root"], self.cases[0]["root"])
+        self.assertNotEqual(others[0]["document"], self.cases[0]["document"])
 
     def test_names_are_unique_and_kebab_case(self) -> None:
         names = [case["name"] for case in self.cases]
@@ -195,6 +198,20 @@ class Corpus(unittest.TestCase):
         trusted = sum(case["expect"]["code"] == 0 for case in self.cases)
         self.assertGreaterEqual(len(self.cases), 330)
         self.assertGreaterEqual(trusted, 35)
+
+
+class Responder(unittest.TestCase):
+    """The example speaks the protocol of README.md."""
+
+    def test_it_answers_every_request_in_order(self) -> None:
+        lines = CORPUS.read_text(encoding="utf-8").splitlines()[:3]
+        requests = [{"id": number, **json.loads(line)} for number, line in enumerate(lines)]
+        told = "".join(json.dumps(request) + "\n" for request in requests)
+        command = [sys.executable, str(HERE / "example_responder.py")]
+        heard = subprocess.run(command, input=told, capture_output=True, text=True, check=True).stdout
+        answers = [json.loads(line) for line in heard.splitlines()]
+        self.assertEqual([answer["id"] for answer in answers], [0, 1, 2])
+        self.assertTrue(all("unsupported" in answer for answer in answers))
 
 
 if __name__ == "__main__":

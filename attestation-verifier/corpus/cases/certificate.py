@@ -9,7 +9,6 @@ from case import Case, chain
 from certificate import (
     ECDSA_WITH_SHA256,
     ECDSA_WITH_SHA512,
-    attribute,
     signature_value,
 )
 from document import Document
@@ -69,9 +68,19 @@ def _version(position: str, change: Change) -> Iterator[Case]:
     rule = "certificate-version"
     about = "Only version 3 has the extensions that say what a key may do."
     yield chain(f"{position}-version-absent", rule, f"No version, which means 1. {about}", change(version=b""))
-    yield chain(f"{position}-version-1-spelled-out", rule, f"Version 1, spelled out. {about}", change(version=der.explicit(0, der.integer(0))))
+    yield chain(
+        f"{position}-version-1-spelled-out",
+        rule,
+        f"Version 1, spelled out. {about}",
+        change(version=der.explicit(0, der.integer(0))),
+    )
     yield chain(f"{position}-version-2", rule, f"Version 2. {about}", change(version=der.explicit(0, der.integer(1))))
-    yield chain(f"{position}-version-4", rule, "Version 4, which does not exist.", change(version=der.explicit(0, der.integer(3))))
+    yield chain(
+        f"{position}-version-4",
+        rule,
+        "Version 4, which does not exist.",
+        change(version=der.explicit(0, der.integer(3))),
+    )
 
 
 def _serial(position: str, change: Change) -> Iterator[Case]:
@@ -86,7 +95,12 @@ def _serial(position: str, change: Change) -> Iterator[Case]:
     }
     for name, (serial, fault) in serials.items():
         yield chain(f"{position}-serial-{name}", rule, f"A serial number {fault}.", change(serial=serial))
-    yield chain(f"{position}-serial-is-a-string", rule, "The serial number is an OCTET STRING.", change(serial_number=der.octets(b"\x01")))
+    yield chain(
+        f"{position}-serial-is-a-string",
+        rule,
+        "The serial number is an OCTET STRING.",
+        change(serial_number=der.octets(b"\x01")),
+    )
 
 
 def _algorithm(position: str, change: Change) -> Iterator[Case]:
@@ -95,13 +109,32 @@ def _algorithm(position: str, change: Change) -> Iterator[Case]:
     with_null = der.sequence(der.oid("1.2.840.10045.4.3.3"), der.NULL)
     fields = {"inside": "inner_algorithm", "outside": "outer_algorithm"}
     for place, field in fields.items():
-        for name, algorithm in (("sha256", ECDSA_WITH_SHA256), ("sha512", ECDSA_WITH_SHA512), ("null-parameters", with_null)):
-            yield chain(f"{position}-algorithm-{place}-{name}", rule, f"The algorithm {place} differs ({name.replace('-', ' ')}). {about}", change(**{field: algorithm}))
+        for name, algorithm in (
+            ("sha256", ECDSA_WITH_SHA256),
+            ("sha512", ECDSA_WITH_SHA512),
+            ("null-parameters", with_null),
+        ):
+            yield chain(
+                f"{position}-algorithm-{place}-{name}",
+                rule,
+                f"The algorithm {place} differs ({name.replace('-', ' ')}). {about}",
+                change(**{field: algorithm}),
+            )
     for name, algorithm, digest in (("sha256", ECDSA_WITH_SHA256, "sha256"), ("sha512", ECDSA_WITH_SHA512, "sha512")):
         signed = change(inner_algorithm=algorithm, outer_algorithm=algorithm, sign=_with_digest(digest))
-        yield chain(f"{position}-signed-with-{name}", rule, f"Signed with ECDSA and {name.upper()}, and saying so: a good signature that the profile does not know.", signed)
+        yield chain(
+            f"{position}-signed-with-{name}",
+            rule,
+            f"Signed with ECDSA and {name.upper()}, and saying so: a good signature that the profile does not know.",
+            signed,
+        )
     both = change(inner_algorithm=with_null, outer_algorithm=with_null)
-    yield chain(f"{position}-algorithm-null-parameters-twice", rule, "Both algorithms have NULL parameters, which RFC 5758 §3.2 forbids.", both)
+    yield chain(
+        f"{position}-algorithm-null-parameters-twice",
+        rule,
+        "Both algorithms have NULL parameters, which RFC 5758 §3.2 forbids.",
+        both,
+    )
 
 
 def _with_digest(digest: str):
@@ -115,9 +148,18 @@ def _name(position: str, change: Change) -> Iterator[Case]:
     names = {
         "empty": (der.sequence(), "empty: it matches every other empty one"),
         "empty-set": (der.sequence(der.set_of()), "a relative name without attributes"),
-        "set-out-of-order": (der.sequence(der.set_of(greater, less)), "a set that is not in DER's order: one name under two encodings"),
-        "attribute-without-value": (der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3")))), "an attribute without a value"),
-        "three-part-attribute": (der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.utf8("x"), der.utf8("y")))), "an attribute with two values"),
+        "set-out-of-order": (
+            der.sequence(der.set_of(greater, less)),
+            "a set that is not in DER's order: one name under two encodings",
+        ),
+        "attribute-without-value": (
+            der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3")))),
+            "an attribute without a value",
+        ),
+        "three-part-attribute": (
+            der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.utf8("x"), der.utf8("y")))),
+            "an attribute with two values",
+        ),
         "is-a-set": (der.set_of(less), "a SET in the SEQUENCE's place"),
         "is-a-string": (der.utf8("x"), "a string"),
     }
@@ -132,7 +174,12 @@ def _name(position: str, change: Change) -> Iterator[Case]:
 def _unique_identifiers(position: str, change: Change) -> Iterator[Case]:
     rule = "certificate-unique-identifier"
     for name, tag in (("issuer", 0x81), ("subject", 0x82)):
-        yield chain(f"{position}-{name}-unique-id", rule, f"A unique identifier of the {name}, which RFC 5280 §4.1.2.8 forbids to make.", change(unique_identifiers=der.tlv(tag, b"\x00\x01")))
+        yield chain(
+            f"{position}-{name}-unique-id",
+            rule,
+            f"A unique identifier of the {name}, which RFC 5280 §4.1.2.8 forbids to make.",
+            change(unique_identifiers=der.tlv(tag, b"\x00\x01")),
+        )
     both = der.tlv(0x81, b"\x00\x01") + der.tlv(0x82, b"\x00\x02")
     yield chain(f"{position}-both-unique-ids", rule, "Both unique identifiers.", change(unique_identifiers=both))
 
@@ -145,7 +192,10 @@ def _validity(position: str, change: Change) -> Iterator[Case]:
         return change(validity=der.sequence(start, value))
 
     ends = {
-        "generalized-time-2049": (der.generalized_time("20491231235959Z"), "GeneralizedTime before 2050, where UTCTime belongs"),
+        "generalized-time-2049": (
+            der.generalized_time("20491231235959Z"),
+            "GeneralizedTime before 2050, where UTCTime belongs",
+        ),
         "utc-time-without-seconds": (der.utc_time("4912312359Z"), "UTCTime without seconds"),
         "utc-time-without-zone": (der.utc_time("491231235959"), "UTCTime without a zone: local time, whoever's"),
         "utc-time-offset": (der.utc_time("491231235959+0000"), "UTCTime with an offset"),
@@ -155,7 +205,10 @@ def _validity(position: str, change: Change) -> Iterator[Case]:
         "utc-time-sign": (der.utc_time("49+231235959Z"), "UTCTime with a sign for a digit, which number parsers skip"),
         "utc-time-empty": (der.utc_time(""), "UTCTime without any text"),
         "generalized-time-fraction": (der.generalized_time("20500101000000.5Z"), "GeneralizedTime with a fraction"),
-        "generalized-time-zero-fraction": (der.generalized_time("20500101000000.0Z"), "GeneralizedTime with a fraction of zero"),
+        "generalized-time-zero-fraction": (
+            der.generalized_time("20500101000000.0Z"),
+            "GeneralizedTime with a fraction of zero",
+        ),
         "generalized-time-without-zone": (der.generalized_time("20500101000000"), "GeneralizedTime without a zone"),
         "generalized-time-offset": (der.generalized_time("20500101000000+0000"), "GeneralizedTime with an offset"),
         "generalized-time-without-seconds": (der.generalized_time("205001010000Z"), "GeneralizedTime without seconds"),
@@ -174,8 +227,23 @@ def _validity(position: str, change: Change) -> Iterator[Case]:
     }
     for name, (value, fault) in ends.items():
         yield chain(f"{position}-not-after-{name}", rule, f"The validity ends with {fault}.", until(value))
-    yield chain(f"{position}-validity-of-one-time", rule, "The validity has a start and no end.", change(validity=der.sequence(start)))
+    yield chain(
+        f"{position}-validity-of-one-time",
+        rule,
+        "The validity has a start and no end.",
+        change(validity=der.sequence(start)),
+    )
     if position == "leaf":
         early = der.sequence(der.generalized_time("20200101000000Z"), der.time(NOW + 60))
-        yield chain("leaf-not-before-generalized-time-2020", rule, "The validity starts with GeneralizedTime before 2050.", change(validity=early))
-        yield chain("leaf-not-after-1950", "certificate-expired", "The validity ends with UTCTime 50, which is 1950 and not 2050.", until(der.utc_time("500101000000Z")))
+        yield chain(
+            "leaf-not-before-generalized-time-2020",
+            rule,
+            "The validity starts with GeneralizedTime before 2050.",
+            change(validity=early),
+        )
+        yield chain(
+            "leaf-not-after-1950",
+            "certificate-expired",
+            "The validity ends with UTCTime 50, which is 1950 and not 2050.",
+            until(der.utc_time("500101000000Z")),
+        )

@@ -39,20 +39,47 @@ def _critical(position: str, change: Change, given: list) -> Iterator[Case]:
         "policy-constraints": extension("2.5.29.36", der.sequence(der.tlv(0x80, b"\x00")), critical=True),
     }
     for name, added in unknown.items():
-        yield chain(f"{position}-critical-{name}", rule, f"A critical extension that is not processed ({name.replace('-', ' ')}). {about}", change(extensions=[*given, added]))
+        yield chain(
+            f"{position}-critical-{name}",
+            rule,
+            f"A critical extension that is not processed ({name.replace('-', ' ')}). {about}",
+            change(extensions=[*given, added]),
+        )
     first = change(extensions=[unknown["unknown"], *given])
-    yield chain(f"{position}-critical-unknown-first", rule, f"A critical unknown extension before all others. {about}", first)
+    yield chain(
+        f"{position}-critical-unknown-first", rule, f"A critical unknown extension before all others. {about}", first
+    )
 
 
 def _duplicates(position: str, change: Change, given: list) -> Iterator[Case]:
     rule = "certificate-duplicate-extension"
     about = "One verifier reads the first, another the last."
     other = extension(UNKNOWN, der.utf8("x"))
-    yield chain(f"{position}-basic-constraints-twice", rule, f"The basic constraints stand twice. {about}", change(extensions=[*given, given[0]]))
+    yield chain(
+        f"{position}-basic-constraints-twice",
+        rule,
+        f"The basic constraints stand twice. {about}",
+        change(extensions=[*given, given[0]]),
+    )
     contrary = basic_constraints(position == "leaf")
-    yield chain(f"{position}-basic-constraints-twice-differing", rule, f"Two basic constraints that contradict each other. {about}", change(extensions=[*given, contrary]))
-    yield chain(f"{position}-key-usage-twice", rule, f"Two key usages that differ. {about}", change(extensions=[*given, key_usage(0, 2)]))
-    yield chain(f"{position}-unknown-extension-twice", rule, f"An unknown extension stands twice. {about}", change(extensions=[*given, other, other]))
+    yield chain(
+        f"{position}-basic-constraints-twice-differing",
+        rule,
+        f"Two basic constraints that contradict each other. {about}",
+        change(extensions=[*given, contrary]),
+    )
+    yield chain(
+        f"{position}-key-usage-twice",
+        rule,
+        f"Two key usages that differ. {about}",
+        change(extensions=[*given, key_usage(0, 2)]),
+    )
+    yield chain(
+        f"{position}-unknown-extension-twice",
+        rule,
+        f"An unknown extension stands twice. {about}",
+        change(extensions=[*given, other, other]),
+    )
 
 
 def _basic_constraints(position: str, change: Change) -> Iterator[Case]:
@@ -63,8 +90,14 @@ def _basic_constraints(position: str, change: Change) -> Iterator[Case]:
         "ca-false-spelled-out": (der.sequence(der.boolean(False)), "cA FALSE, the default, is spelled out"),
         "boolean-01": (der.sequence(der.tlv(1, b"\x01")), "TRUE is written as 1"),
         "boolean-two-octets": (der.sequence(der.tlv(1, b"\xff\xff")), "a BOOLEAN has two octets"),
-        "path-length-negative": (der.sequence(true, der.integer(-1)), "the path length is -1, a very large number without its sign"),
-        "path-length-not-minimal": (der.sequence(true, der.tlv(2, b"\x00\x03")), "the path length has a zero octet too many"),
+        "path-length-negative": (
+            der.sequence(true, der.integer(-1)),
+            "the path length is -1, a very large number without its sign",
+        ),
+        "path-length-not-minimal": (
+            der.sequence(true, der.tlv(2, b"\x00\x03")),
+            "the path length has a zero octet too many",
+        ),
         "path-length-empty": (der.sequence(true, der.tlv(2, b"")), "the path length has no octets"),
         "order": (der.sequence(der.integer(0), true), "the path length stands before cA"),
         "trailing": (der.sequence(true) + b"\x00", "a byte follows the value"),
@@ -79,7 +112,12 @@ def _basic_constraints(position: str, change: Change) -> Iterator[Case]:
     for name, (value, fault) in values.items():
         if position == "ca" or name in few:
             constraints = extension(BASIC_CONSTRAINTS, value, critical=True)
-            yield chain(f"{position}-basic-constraints-{name}", rule, f"Basic constraints that are not strict DER: {fault}.", change(extensions=[constraints, usage]))
+            yield chain(
+                f"{position}-basic-constraints-{name}",
+                rule,
+                f"Basic constraints that are not strict DER: {fault}.",
+                change(extensions=[constraints, usage]),
+            )
 
 
 def _key_usage(position: str, change: Change) -> Iterator[Case]:
@@ -101,7 +139,12 @@ def _key_usage(position: str, change: Change) -> Iterator[Case]:
     }
     for name, (value, fault) in values.items():
         usage = extension(KEY_USAGE, value, critical=True)
-        yield chain(f"{position}-key-usage-{name}", rule, f"A key usage that is not strict DER: {fault}.", change(extensions=[basic_constraints(position == "ca"), usage]))
+        yield chain(
+            f"{position}-key-usage-{name}",
+            rule,
+            f"A key usage that is not strict DER: {fault}.",
+            change(extensions=[basic_constraints(position == "ca"), usage]),
+        )
 
 
 def _framing(position: str, change: Change, given: list) -> Iterator[Case]:
@@ -111,19 +154,91 @@ def _framing(position: str, change: Change, given: list) -> Iterator[Case]:
     def added(encoded: bytes) -> object:
         return change(extensions=[*given, encoded])
 
-    yield chain(f"{position}-critical-false", rule, "critical FALSE, the default, is spelled out.", added(der.sequence(identifier, der.boolean(False), value)))
-    yield chain(f"{position}-critical-01", rule, "critical TRUE is written as 1: critical for some, not for others.", added(der.sequence(identifier, der.tlv(1, b"\x01"), value)))
-    yield chain(f"{position}-extension-without-value", rule, "An extension has no value.", added(der.sequence(identifier)))
-    yield chain(f"{position}-extension-value-constructed", rule, "An extension's OCTET STRING comes in pieces.", added(der.sequence(identifier, der.constructed(value))))
-    yield chain(f"{position}-extension-value-not-der", rule, "An unknown extension's value is not DER: a length runs past its end.", added(der.sequence(identifier, der.octets(b"\x0c\x05x"))))
-    yield chain(f"{position}-extension-value-ber", rule, "An unknown extension's value has an indefinite length.", added(der.sequence(identifier, der.octets(der.indefinite_length(der.sequence(der.NULL))))))
-    yield chain(f"{position}-extension-id-not-minimal", rule, "An extension's identifier is padded: basicConstraints for some, unknown for others.", added(der.sequence(der.tlv(6, b"\x55\x1d\x80\x13"), value)))
-    yield chain(f"{position}-extension-id-cut", rule, "An extension's identifier ends in the middle of a number.", added(der.sequence(der.tlv(6, b"\x2a\x03\x84"), value)))
-    yield chain(f"{position}-extension-trailing", "certificate-trailing-bytes", "Something follows an extension's value.", added(der.sequence(identifier, value, der.NULL)))
+    yield chain(
+        f"{position}-critical-false",
+        rule,
+        "critical FALSE, the default, is spelled out.",
+        added(der.sequence(identifier, der.boolean(False), value)),
+    )
+    yield chain(
+        f"{position}-critical-01",
+        rule,
+        "critical TRUE is written as 1: critical for some, not for others.",
+        added(der.sequence(identifier, der.tlv(1, b"\x01"), value)),
+    )
+    yield chain(
+        f"{position}-extension-without-value", rule, "An extension has no value.", added(der.sequence(identifier))
+    )
+    yield chain(
+        f"{position}-extension-value-constructed",
+        rule,
+        "An extension's OCTET STRING comes in pieces.",
+        added(der.sequence(identifier, der.constructed(value))),
+    )
+    yield chain(
+        f"{position}-extension-value-not-der",
+        rule,
+        "An unknown extension's value is not DER: a length runs past its end.",
+        added(der.sequence(identifier, der.octets(b"\x0c\x05x"))),
+    )
+    yield chain(
+        f"{position}-extension-value-ber",
+        rule,
+        "An unknown extension's value has an indefinite length.",
+        added(der.sequence(identifier, der.octets(der.indefinite_length(der.sequence(der.NULL))))),
+    )
+    yield chain(
+        f"{position}-extension-id-not-minimal",
+        rule,
+        "An extension's identifier is padded: basicConstraints for some, unknown for others.",
+        added(der.sequence(der.tlv(6, b"\x55\x1d\x80\x13"), value)),
+    )
+    yield chain(
+        f"{position}-extension-id-cut",
+        rule,
+        "An extension's identifier ends in the middle of a number.",
+        added(der.sequence(der.tlv(6, b"\x2a\x03\x84"), value)),
+    )
+    yield chain(
+        f"{position}-extension-trailing",
+        "certificate-trailing-bytes",
+        "Something follows an extension's value.",
+        added(der.sequence(identifier, value, der.NULL)),
+    )
     everything = der.sequence(*given)
-    yield chain(f"{position}-extensions-empty", rule, "The list of extensions is there and empty.", change(extensions_field=der.explicit(3, der.sequence())))
-    yield chain(f"{position}-extensions-under-4", rule, "The extensions stand under the tag [4].", change(extensions_field=der.explicit(4, everything)))
-    yield chain(f"{position}-extensions-long-tag", rule, "The tag [3] is written in two octets.", change(extensions_field=b"\xbf\x03" + der.explicit(3, everything)[1:]))
-    yield chain(f"{position}-extensions-trailing", "certificate-trailing-bytes", "Something follows the list of extensions under its tag.", change(extensions_field=der.explicit(3, everything + der.NULL)))
-    yield chain(f"{position}-extensions-twice", "certificate-trailing-bytes", "The extensions stand twice.", change(extensions_field=der.explicit(3, everything) * 2))
-    yield chain(f"{position}-after-extensions", "certificate-trailing-bytes", "Something follows the extensions inside of what is signed.", change(after_extensions=der.NULL))
+    yield chain(
+        f"{position}-extensions-empty",
+        rule,
+        "The list of extensions is there and empty.",
+        change(extensions_field=der.explicit(3, der.sequence())),
+    )
+    yield chain(
+        f"{position}-extensions-under-4",
+        rule,
+        "The extensions stand under the tag [4].",
+        change(extensions_field=der.explicit(4, everything)),
+    )
+    yield chain(
+        f"{position}-extensions-long-tag",
+        rule,
+        "The tag [3] is written in two octets.",
+        change(extensions_field=b"\xbf\x03" + der.explicit(3, everything)[1:]),
+    )
+    yield chain(
+        f"{position}-extensions-trailing",
+        "certificate-trailing-bytes",
+        "Something follows the list of extensions under its tag.",
+        change(extensions_field=der.explicit(3, everything + der.NULL)),
+    )
+    yield chain(
+        f"{position}-extensions-twice",
+        "certificate-trailing-bytes",
+        "The extensions stand twice.",
+        change(extensions_field=der.explicit(3, everything) * 2),
+    )
+    yield chain(
+        f"{position}-after-extensions",
+        "certificate-trailing-bytes",
+        "Something follows the extensions inside of what is signed.",
+        change(after_extensions=der.NULL),
+    )

@@ -58,4 +58,6 @@ def _broken(shapes: Shapes, stages: Set[Stage]) -> Case:
         question = {"measurements": []}
     nonce = b"another" if "binding" in names else None
     about = f"Faults of {', '.join(names[:-1])} and {names[-1]}: {first.name} decides, whatever comes after."
-    return Case(f"order-{'-'.join(names)}", about, first.code, first.rule, order, root=root, policy=question, nonce=nonce)
+    return Case(
+        f"order-{'-'.join(names)}", about, first.code, first.rule, order, root=root, policy=question, nonce=nonce
+    )

@@ -6,10 +6,10 @@ from typing import Iterator
 
 import der
 from case import USAGE, Case, measurement_set, policy
-from cases.accepted import padded
 from certificate import ECDSA_WITH_SHA256, LEAF_USAGE, basic_constraints, extension
 from document import Document
 from shapes import Shapes
+from sizes import padded
 
 
 def cases(shapes: Shapes) -> Iterator[Case]:
@@ -25,12 +25,29 @@ def _policies(short: Document) -> Iterator[Case]:
     about = "It would trust every enclave that AWS vouches for."
     none = "policy-no-measurements"
     yield wrong("empty", none, f"The policy is an empty object. {about}", {})
-    yield wrong("without-sets", none, f"The policy has an empty list of sets. {about}", {"measurements": [], "max_age_s": 300})
-    yield wrong("debug-alone", none, f"The policy allows debug and names no measurements. {about}", {"allow_debug": True, "max_age_s": 300})
-    yield wrong("257-sets", "policy-too-many-measurements", "The policy has 257 sets, one more than it may.", policy(*[measurement_set()] * 257))
+    yield wrong(
+        "without-sets", none, f"The policy has an empty list of sets. {about}", {"measurements": [], "max_age_s": 300}
+    )
+    yield wrong(
+        "debug-alone",
+        none,
+        f"The policy allows debug and names no measurements. {about}",
+        {"allow_debug": True, "max_age_s": 300},
+    )
+    yield wrong(
+        "257-sets",
+        "policy-too-many-measurements",
+        "The policy has 257 sets, one more than it may.",
+        policy(*[measurement_set()] * 257),
+    )
     for index in (5, 7, 9, 15):
         named = policy(measurement_set(**{f"pcr{index}": "11" * 48}))
-        yield wrong(f"names-pcr{index}", "policy-pcr-index", f"The policy names PCR{index}, which means nothing in an enclave.", named)
+        yield wrong(
+            f"names-pcr{index}",
+            "policy-pcr-index",
+            f"The policy names PCR{index}, which means nothing in an enclave.",
+            named,
+        )
     json = "policy-json"
     about = "What is not understood is not applied, so nothing must pass under it."
     sets = {
@@ -71,10 +88,17 @@ def _policies(short: Document) -> Iterator[Case]:
     }
     for name, member in members.items():
         yield wrong(name, json, f"The policy is not one ({name.replace('-', ' ')}). {about}", {**policy(), **member})
-    yield wrong("too-long", "policy-too-long", "The policy has more than 256 KiB.", {**policy(), "note": "x" * (256 * 1024)})
+    yield wrong(
+        "too-long", "policy-too-long", "The policy has more than 256 KiB.", {**policy(), "note": "x" * (256 * 1024)}
+    )
     backwards = measurement_set(not_before="2026-06-02T00:00:00Z", not_after="2026-06-01T23:59:59Z")
     yield wrong("window-backwards", "policy-window", "A set's window ends before it begins.", policy(backwards))
-    yield wrong("second-window-backwards", "policy-window", "The second set's window ends before it begins; the first would match.", policy(measurement_set(), backwards))
+    yield wrong(
+        "second-window-backwards",
+        "policy-window",
+        "The second set's window ends before it begins; the first would match.",
+        policy(measurement_set(), backwards),
+    )
 
 
 def _roots(shapes: Shapes) -> Iterator[Case]:
@@ -84,17 +108,51 @@ def _roots(shapes: Shapes) -> Iterator[Case]:
         about = f"The root given for trust {about}."
         return Case(f"root-{name}", about, USAGE, rule, document)
 
-    yield wrong("of-another-algorithm", "is signed with SHA-256", short.with_ca(0, inner_algorithm=ECDSA_WITH_SHA256, outer_algorithm=ECDSA_WITH_SHA256))
+    yield wrong(
+        "of-another-algorithm",
+        "is signed with SHA-256",
+        short.with_ca(0, inner_algorithm=ECDSA_WITH_SHA256, outer_algorithm=ECDSA_WITH_SHA256),
+    )
     yield wrong("not-a-ca", "is no CA certificate", short.with_ca(0, extensions=[basic_constraints(False), LEAF_USAGE]))
-    yield wrong("without-basic-constraints", "has no basic constraints", short.with_ca(0, extensions=short.bundle[0].extensions[1:]))
-    yield wrong("without-key-cert-sign", "may not sign certificates", short.with_ca(0, extensions=[basic_constraints(True), LEAF_USAGE]))
+    yield wrong(
+        "without-basic-constraints",
+        "has no basic constraints",
+        short.with_ca(0, extensions=short.bundle[0].extensions[1:]),
+    )
+    yield wrong(
+        "without-key-cert-sign",
+        "may not sign certificates",
+        short.with_ca(0, extensions=[basic_constraints(True), LEAF_USAGE]),
+    )
     yield wrong("version-1", "is of version 1 and so no CA", short.with_ca(0, version=b"", extensions_field=b""))
     yield wrong("with-trailing-byte", "has a byte after it", short.with_ca(0, after=b"\x00"))
     unknown = extension("1.3.6.1.4.1.99999.1", der.NULL, critical=True)
-    yield wrong("with-critical-extension", "has a critical extension that is not processed", short.with_ca(0, extensions=[*short.bundle[0].extensions, unknown]))
-    for name, octets, about in (("empty", b"", "is empty"), ("garbage", bytes(64), "is 64 zero bytes"), ("text", b"root", "is a text")):
+    yield wrong(
+        "with-critical-extension",
+        "has a critical extension that is not processed",
+        short.with_ca(0, extensions=[*short.bundle[0].extensions, unknown]),
+    )
+    for name, octets, about in (
+        ("empty", b"", "is empty"),
+        ("garbage", bytes(64), "is 64 zero bytes"),
+        ("text", b"root", "is a text"),
+    ):
         yield Case(f"root-{name}", f"The root given for trust {about}.", USAGE, "root-certificate", short, root=octets)
     long = padded(short, 1025).certificates()[-1]
-    yield Case("root-1025-bytes", "The root given for trust has 1,025 bytes, more than a certificate may.", USAGE, "root-too-long", short, root=long)
+    yield Case(
+        "root-1025-bytes",
+        "The root given for trust has 1,025 bytes, more than a certificate may.",
+        USAGE,
+        "root-too-long",
+        short,
+        root=long,
+    )
     pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n"
-    yield Case("root-broken-pem", "The root given for trust begins as PEM and does not end.", USAGE, "root-pem", short, root=pem)
+    yield Case(
+        "root-broken-pem",
+        "The root given for trust begins as PEM and does not end.",
+        USAGE,
+        "root-pem",
+        short,
+        root=pem,
+    )
