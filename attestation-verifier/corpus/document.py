@@ -123,7 +123,12 @@ class Document:
         return [(key, missing[key] if value is None else value) for key, value in self.entries]
 
     def signature(self, payload: bytes) -> Signature:
-        """r and s over the Sig_structure (RFC 9052 §4.4)."""
+        """r and s over the Sig_structure."""
+        signer = self.signer or self.leaf.key
+        return signer.sign(self.alter_message(self.message(payload)), self.digest)
+
+    def message(self, payload: bytes) -> bytes:
+        """The Sig_structure (RFC 9052 §4.4)."""
         protected = self.protected if self.signed_protected is None else self.signed_protected
         parts = [
             cbor.tstr(self.context),
@@ -131,8 +136,7 @@ class Document:
             cbor.bstr(self.external_data),
             cbor.bstr(self.alter_signed(payload)),
         ]
-        signer = self.signer or self.leaf.key
-        return signer.sign(self.alter_message(cbor.array(parts)), self.digest)
+        return cbor.array(parts)
 
     def make(self) -> bytes:
         """The document."""

@@ -12,7 +12,7 @@ from certificate import (
 )
 from document import Document, fixed
 from shapes import Shapes, pcr, pcr_map
-from sizes import sized
+from sizes import short_certificate_signature, short_key, short_signature, sized
 
 
 def cases(shapes: Shapes) -> Iterator[Case]:
@@ -62,6 +62,15 @@ def _signatures(shapes: Shapes) -> Iterator[Case]:
         return short.but(write_signature=lambda signature: fixed(*choose(*signature))).put("user_data", cbor.bstr(b"s"))
 
     yield valid("high-s", "The document's s is in the upper half, as about half of AWS's are.", signed(high))
+    for part, number in enumerate("rs"):
+        order = short_signature(short, part)
+        yield valid(
+            f"document-short-{number}", f"The document's {number} begins with a zero octet, and keeps it.", order
+        )
+    order = short_certificate_signature(short)
+    yield valid("certificate-short-r", "The certificate's r is an octet shorter than most, as DER demands.", order)
+    order = short.with_leaf(key=short_key(shapes))
+    yield valid("key-short-x", "The X of the signer's key begins with a zero octet, and keeps it.", order)
     yield valid("low-s", "The document's s is in the lower half.", signed(low))
     for side, choose in (("high", high), ("low", low)):
         order = chained.with_leaf(sign=_signing(choose)).with_ca(1, sign=_signing(choose))
@@ -107,6 +116,16 @@ def _contents(shapes: Shapes) -> Iterator[Case]:
         "unknown-key", "An unknown text key is reported and never used.", short.put("firmware", cbor.tstr("1.2.3"))
     )
     nested = cbor.array([cbor.cbor_map([(cbor.tstr("a"), cbor.array([cbor.uint(1), cbor.NULL]))]), cbor.double(1.5)])
+    others = {
+        "largest-negative": cbor.head(cbor.NINT, (1 << 64) - 1),
+        "simple-255": b"\xf8\xff",
+        "not-a-number": b"\xf9\x7e\x00",
+        "undefined": cbor.UNDEFINED,
+        "bignum": cbor.tag(2, cbor.bstr(b"\x01" + bytes(8))),
+    }
+    for name, value in others.items():
+        about = f"An unknown key with a rare value ({name.replace('-', ' ')}), which is skipped like any other."
+        yield valid(f"unknown-key-{name}", about, short.put("extra", value))
     yield valid("unknown-key-nested", "An unknown key with a small nested value.", short.put("extra", nested))
     indefinite = cbor.indefinite(cbor.array([cbor.indefinite(cbor.cbor_map([(cbor.uint(1), cbor.FALSE)]))]))
     yield valid(

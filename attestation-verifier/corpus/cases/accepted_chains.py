@@ -205,6 +205,11 @@ def _validity(shapes: Shapes) -> Iterator[Case]:
         until(der.generalized_time("20500101000000Z")),
     )
     yield valid(
+        "generalized-time-2107",
+        "The validity ends in 2107, beyond 32 bits of seconds.",
+        until(der.generalized_time("21070101000000Z")),
+    )
+    yield valid(
         "generalized-time-9999",
         "The validity ends in 9999, RFC 5280's way to say that there is no end.",
         until(der.generalized_time("99991231235959Z")),

@@ -100,6 +100,11 @@ def cases(shapes: Shapes) -> Iterator[Case]:
             short.put(field, cbor.bstr(nonce)),
         )
     yield refused(
+        "nonce-under-a-lookalike-key",
+        "The value asked for is under a key that looks like nonce, with a Cyrillic letter, and nonce is null.",
+        short.put("n\u043ence", cbor.bstr(nonce)),
+    )
+    yield refused(
         "nonce-under-another-key",
         "The value asked for is under Nonce, an unknown key, and nonce is not there.",
         short.drop("nonce").put("Nonce", cbor.bstr(nonce)),

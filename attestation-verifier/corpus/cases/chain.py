@@ -179,6 +179,21 @@ def _order(shapes: Shapes) -> Iterator[Case]:
         "The intermediate was issued by another root of the same name.",
         crossed,
     )
+    rival = shapes.root().but(key=shapes.key("attacker"), issuer_key=shapes.key("attacker"))
+    below = shapes.short().but(bundle=[shapes.root(), rival])
+    yield chain(
+        "own-root-below-the-root",
+        "certificate-signature",
+        "A self-signed root of the attacker, under the root's name, stands below the root: all names fit.",
+        below,
+    )
+    skipping = inter.with_leaf(issuer=name("root"), issuer_key=shapes.key("root"))
+    yield chain(
+        "leaf-skips-the-intermediate",
+        "certificate-issuer",
+        "The root issued the leaf, and an intermediate that did not stands in between.",
+        skipping,
+    )
     yield chain(
         "leaf-issued-by-a-leaf",
         "certificate-not-ca",

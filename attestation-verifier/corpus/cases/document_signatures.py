@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Iterator
 
 import cbor
 from case import Case, signature
 from curves import P384
 from document import Document, fixed
-from ecdsa import Key
+from ecdsa import Key, Signature
 from shapes import MADE_MS, Shapes
 
 N = P384.n
@@ -161,3 +162,18 @@ def _signers(shapes: Shapes) -> Iterator[Case]:
         "The certificate is another enclave's of the same instance: its key did not sign.",
         chained.but(leaf_octets=other.certificates()[-1]),
     )
+    leaf = shapes.key("leaf")
+    at_infinity = chained.but(alter=lambda octets: octets[:-96] + fixed(*_sum_at_infinity(leaf, chained)))
+    yield signature(
+        "document-signature-at-infinity",
+        rule,
+        "r and s are such that the verification ends at the point at infinity, which has no x to compare.",
+        at_infinity,
+    )
+
+
+def _sum_at_infinity(key: Key, document: Document) -> Signature:
+    """For a hash e and a key d: with r = -e/d the verification's two points cancel out, whatever s is."""
+    message = document.message(document.payload())
+    hashed = int.from_bytes(hashlib.sha384(message).digest(), "big")
+    return -hashed * pow(key.secret, -1, N) % N, 1

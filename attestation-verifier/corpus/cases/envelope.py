@@ -148,6 +148,12 @@ def _payload(short: Document) -> Iterator[Case]:
         "The payload comes in one chunk.",
         short.but(payload_item=cbor.chunked(cbor.bstr(payload))),
     )
+    yield malformed(
+        "payload-wrapped-twice",
+        "cbor-type",
+        "The payload is a byte string in a byte string.",
+        short.but(payload_item=cbor.bstr(cbor.bstr(payload)), alter_signed=cbor.bstr),
+    )
     halves = b"\x5f" + cbor.bstr(payload[:100]) + cbor.bstr(payload[100:]) + cbor.BREAK
     yield malformed(
         "payload-in-two-chunks",

@@ -182,6 +182,12 @@ def _framing(position: str, change: Change, given: list) -> Iterator[Case]:
         added(der.sequence(identifier, der.octets(b"\x0c\x05x"))),
     )
     yield chain(
+        f"{position}-extension-value-empty",
+        rule,
+        "An unknown extension's value is empty: not even one DER value.",
+        added(der.sequence(identifier, der.octets(b""))),
+    )
+    yield chain(
         f"{position}-extension-value-ber",
         rule,
         "An unknown extension's value has an indefinite length.",

@@ -59,6 +59,7 @@ def _policies(short: Document) -> Iterator[Case]:
         "pcr-long": measurement_set(pcr0="11" * 49),
         "pcr-empty": measurement_set(pcr0=""),
         "pcr-not-hexadecimal": measurement_set(pcr0="1g" * 48),
+        "pcr-with-space": measurement_set(pcr0=" " + "11" * 47 + "1"),
         "pcr-with-prefix": measurement_set(pcr0="0x" + "11" * 48),
         "pcr-number": {**measurement_set(), "pcr0": 0},
         "pcr-null": {**measurement_set(), "pcr0": None},

@@ -53,6 +53,8 @@ def _windows(short: Document) -> Iterator[Case]:
         short,
         policy=policy(window(NOW, NOW)),
     )
+    widest = measurement_set(not_before="1970-01-01T00:00:00Z", not_after="9999-12-31T23:59:59Z")
+    yield valid_by_policy("window-widest", "The window reaches from 1970 to 9999.", short, policy=policy(widest))
     yield valid_by_policy(
         "window-without-start", "The window has no start.", short, policy=policy(window(None, NOW + hour))
     )
