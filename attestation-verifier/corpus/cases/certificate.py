@@ -86,9 +86,9 @@ def _version(position: str, change: Change) -> Iterator[Case]:
 def _serial(position: str, change: Change) -> Iterator[Case]:
     rule = "certificate-serial-number"
     serials = {
-        "zero": (b"\x00", "zero, but must be positive"),
-        "negative": (b"\x80", "negative"),
-        "minus-one": (b"\xff", "-1"),
+        "zero": (b"\x00", "that is zero, but must be positive"),
+        "negative": (b"\x80", "that is negative"),
+        "minus-one": (b"\xff", "that is -1"),
         "22-octets": (b"\x00" + b"\xf1" * 21, "of 22 octets; AWS's have at most 21"),
         "not-minimal": (b"\x00\x7f", "with a zero octet too many: one certificate under two encodings"),
         "empty": (b"", "without any octet"),
@@ -226,7 +226,12 @@ def _validity(position: str, change: Change) -> Iterator[Case]:
         "text": (der.utf8("491231235959Z"), "a UTF8String"),
     }
     for name, (value, fault) in ends.items():
-        yield chain(f"{position}-not-after-{name}", rule, f"The validity ends with {fault}.", until(value))
+        yield chain(
+            f"{position}-not-after-{name}",
+            rule,
+            f"The validity ends with {fault}: readers guess at what is not in RFC 5280's form.",
+            until(value),
+        )
     yield chain(
         f"{position}-validity-of-one-time",
         rule,

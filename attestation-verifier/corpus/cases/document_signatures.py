@@ -148,8 +148,8 @@ def _signed_bytes(short: Document) -> Iterator[Case]:
 def _signers(shapes: Shapes) -> Iterator[Case]:
     rule, chained = "signature-invalid", shapes.chained()
     signers = {
-        "the-intermediate": (shapes.key("ca-1"), "The intermediate's key, not the leaf's"),
-        "the-root": (shapes.key("root"), "The root's key, not the leaf's"),
+        "the-intermediate": (shapes.key("ca-1"), "The intermediate's key instead of the leaf's"),
+        "the-root": (shapes.key("root"), "The root's key instead of the leaf's"),
         "another-key": (shapes.key("attacker"), "A key that stands nowhere in the chain"),
         "nobody": (Key(0), "The key zero, whose public point is at infinity,"),
     }

@@ -115,7 +115,7 @@ def _basic_constraints(position: str, change: Change) -> Iterator[Case]:
             yield chain(
                 f"{position}-basic-constraints-{name}",
                 rule,
-                f"Basic constraints that are not strict DER: {fault}.",
+                f"Basic constraints that are not strict DER, and are read differently: {fault}.",
                 change(extensions=[constraints, usage]),
             )
 
@@ -142,7 +142,7 @@ def _key_usage(position: str, change: Change) -> Iterator[Case]:
         yield chain(
             f"{position}-key-usage-{name}",
             rule,
-            f"A key usage that is not strict DER: {fault}.",
+            f"A key usage that is not strict DER, and is read differently: {fault}.",
             change(extensions=[basic_constraints(position == "ca"), usage]),
         )
 

@@ -63,7 +63,7 @@ def _other_schemes(shapes: Shapes) -> Iterator[Case]:
         yield chain(
             f"leaf-key-{name}",
             ALGORITHM,
-            f"The signer's key is {name.upper()}.",
+            f"The signer's key is {name.upper()}: with a choice of schemes the weakest decides.",
             chained.with_leaf(public_key_info=info),
         )
         below = chained.with_leaf(

@@ -57,7 +57,9 @@ def _broken(shapes: Shapes, stages: Set[Stage]) -> Case:
     if "usage" in names:
         question = {"measurements": []}
     nonce = b"another" if "binding" in names else None
-    about = f"Faults of {', '.join(names[:-1])} and {names[-1]}: {first.name} decides, whatever comes after."
+    about = (
+        f"Faults in several stages ({', '.join(names)}): the first decides, so that every verifier gives one verdict."
+    )
     return Case(
         f"order-{'-'.join(names)}", about, first.code, first.rule, order, root=root, policy=question, nonce=nonce
     )

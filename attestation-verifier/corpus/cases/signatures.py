@@ -75,7 +75,10 @@ def _encoding(position: str, change: Change) -> Iterator[Case]:
     }
     for name, (write, fault) in values.items():
         yield chain(
-            f"{position}-signature-{name}", rule, f"The certificate's signature value: {fault}.", written(write)
+            f"{position}-signature-{name}",
+            rule,
+            f"The signature value is not the one form of a pair in range: {fault}.",
+            written(write),
         )
     even = change(
         sign=lambda key, message: _even(*key.sign(message)), wrap_signature=lambda value: der.bits(value, unused=1)
