@@ -3,7 +3,7 @@
 /// A public verifier.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its name in the crates.io registry.
+    /// Its name in the package registry.
     pub name: &'static str,
     /// The version that is compiled in.
     pub version: &'static str,
@@ -53,7 +53,7 @@ pub const PEERS: &[Peer] = &[
         asked: "`nitro::attestation_doc_from_der`, which takes root and time; its comparison of PCRs belongs to QOS's manifests and is not used",
         changed: "nothing",
         note: "",
-        offers: &["root-certificate", "root-too-long"],
+        offers: &[],
     },
     Peer {
         name: "remote-attestation-verifier",
@@ -62,11 +62,6 @@ pub const PEERS: &[Peer] = &[
         asked: "`parse_document`, `parse_payload`, `verify`, which takes root, time and PCRs by position; its nonce parameter is never compared with the document's",
         changed: "nothing",
         note: "It builds the signed bytes with a fixed two-byte length and so refuses every document whose payload has fewer than 4,352 or more than 4,607 bytes, AWS's own included. Most documents of the corpus are smaller: that they are refused says nothing about why.",
-        offers: &[
-            "root-certificate",
-            "root-too-long",
-            "pcr-missing",
-            "measurement-mismatch",
-        ],
+        offers: &["pcr-missing", "measurement-mismatch"],
     },
 ];

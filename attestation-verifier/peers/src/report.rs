@@ -1,14 +1,15 @@
 //! `CONFORMANCE.md`: what each verifier lets through, and what it refuses without need.
 
-use std::collections::BTreeMap;
+mod cases;
+
 use std::fmt::Write;
 
 use time::OffsetDateTime;
 
+use self::cases::{in_short, let_through, panics, said, titles, valid_refused};
 use crate::corpus::{Case, Scope};
 use crate::findings::{Finding, Topic};
 use crate::peer::Peer;
-use crate::protocol::{PANICKED, Verdict};
 use crate::run::Outcome;
 
 /// One verifier's answers to all cases, judged.
@@ -62,6 +63,7 @@ pub fn markdown(cases: &[Case], own: &[Column], peers: &[Column], today: OffsetD
     page.push_str(INTRODUCTION);
     page.push_str(&verifiers(today, peers));
     page.push_str(&summary(cases, own, peers));
+    page.push_str(&in_short(cases, peers));
     page.push_str(&by_topic(cases, peers));
     page.push_str(&differences(cases, own));
     page.push_str(&valid_refused(cases, peers));
@@ -73,15 +75,15 @@ pub fn markdown(cases: &[Case], own: &[Column], peers: &[Column], today: OffsetD
 const INTRODUCTION: &str = "\
 # What other verifiers let through
 
-The corpus in `corpus/` put to Nacre's own verifier and to the public ones that the crates.io registry has. This page is
+The corpus in `corpus/`, put to Nacre's own verifier and to the public ones in Rust's package registry. This page is
 written by a command; nobody edits it:
 
 ```sh
-cd attestation-verifier/peers
-./prepare.py                                            # copies two crates, makes their root and clock settable
-cargo build --release --locked
-cargo run --release --locked --bin conformance-table   # runs every verifier, writes ../CONFORMANCE.md
+attestation-verifier/peers/conformance.sh
 ```
+
+One verifier alone, in the same way as any other implementation in any language:
+`nacre attest conformance -- target/peers/release/peer-qos-nsm`.
 
 How to read it. A case is a document, a root, a time, a policy and perhaps a nonce, with one right answer by Nacre's
 rules. Those rules are strict on purpose, and not every difference is a hole:
@@ -92,8 +94,12 @@ rules. Those rules are strict on purpose, and not every difference is a hole:
   parsers the chance to read two things.
 - *certificates: chain* and *document signature* are about who signed. What is accepted there by mistake is forged or
   stale evidence.
-- Age, measurements, nonce: a library that has no function for them leaves them to its caller, and says so. That is a
-  division of labour and no fault: it is counted as *caller* and apart. Where a library has the function, it is held to
+- A root is a trust anchor, and RFC 5280 (§6.1) leaves its own validity and constraints to whoever trusts it. AWS's
+  specification and Nacre check the root like every other certificate; a library that does not may say why. The same
+  goes for a bundle that is not in order: finding a path through it is allowed, Nacre demands the one that AWS sends.
+- Age, measurements, nonce, and what the caller itself gives (a root, a policy): a
+  library that has no function for them leaves them to its caller. That is a division of labour and no fault: it is
+  counted as *caller* and apart. Where a library has the function, it is held to
   its result.
 
 ";
@@ -224,143 +230,4 @@ fn differences(cases: &[Case], own: &[Column]) -> String {
     }
     text.push('\n');
     text
-}
-
-fn valid_refused(cases: &[Case], peers: &[Column]) -> String {
-    let refused = grouped(cases, peers, |case, found| {
-        case.is_valid() && matches!(found, Finding::Refuses | Finding::Panics | Finding::Dies)
-    });
-    format!("## Valid, refused\n\n{refused}")
-}
-
-fn panics(cases: &[Case], peers: &[Column]) -> String {
-    let panics = grouped(cases, peers, |_, found| {
-        matches!(found, Finding::Panics | Finding::Dies)
-    });
-    format!(
-        "## Panics\n\nInput from a stranger that makes the library panic instead of returning an error: whoever may send \
-         a document can end the thread that checks it.\n\n{panics}"
-    )
-}
-
-/// The cases of which the predicate holds, by verifier and by what it says.
-fn grouped(cases: &[Case], columns: &[Column], wanted: impl Fn(&Case, Finding) -> bool) -> String {
-    let mut text = String::from("| verifier | it says | cases |\n|---|---|---|\n");
-    let header = text.len();
-    for column in columns {
-        let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for ((case, outcome), found) in cases.iter().zip(&column.outcomes).zip(&column.findings) {
-            if wanted(case, *found) {
-                let names = groups.entry(cell(&said(outcome))).or_default();
-                names.push(format!("`{}`", case.name));
-            }
-        }
-        for (said, names) in groups {
-            let title = &column.title;
-            let _ = writeln!(
-                text,
-                "| {title} | {said} | {}: {} |",
-                names.len(),
-                names.join(", ")
-            );
-        }
-    }
-    match text.len() == header {
-        true => "None.\n\n".to_owned(),
-        false => text + "\n",
-    }
-}
-
-fn let_through(cases: &[Case], peers: &[Column]) -> String {
-    let mut text = String::from(
-        "## Accepted, must be refused, case by case\n\nAn empty cell: refused. *caller*: the library has no function for \
-         it.\n",
-    );
-    for topic in Topic::ALL {
-        let rows = rows(cases, peers, |case, found| {
-            !case.is_valid()
-                && Topic::of(case) == topic
-                && matches!(found, Finding::Accepts | Finding::Caller)
-        });
-        if rows.is_empty() {
-            continue;
-        }
-        let _ = writeln!(
-            text,
-            "\n### {}\n\n| case | what is wrong |{}\n|---|---|{}",
-            heading(topic),
-            titles(peers),
-            "---|".repeat(peers.len())
-        );
-        for index in rows {
-            let case = &cases[index];
-            let _ = write!(text, "| `{}` | {} |", case.name, cell(&case.about));
-            for column in peers {
-                let _ = write!(text, " {} |", column.findings[index].word());
-            }
-            text.push('\n');
-        }
-    }
-    text
-}
-
-/// The cases of which the predicate holds for at least one verifier.
-fn rows(cases: &[Case], columns: &[Column], wanted: impl Fn(&Case, Finding) -> bool) -> Vec<usize> {
-    (0..cases.len())
-        .filter(|&index| {
-            let mut findings = columns.iter().map(|column| column.findings[index]);
-            findings.any(|found| wanted(&cases[index], found))
-        })
-        .collect()
-}
-
-fn titles(columns: &[Column]) -> String {
-    columns
-        .iter()
-        .map(|column| format!(" {} |", column.title))
-        .collect()
-}
-
-fn heading(topic: Topic) -> String {
-    let title = topic.title();
-    let mut letters = title.chars();
-    let first: String = letters
-        .next()
-        .map(|c| c.to_uppercase().collect())
-        .unwrap_or_default();
-    first + letters.as_str()
-}
-
-fn said(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Died => "the process ended or did not answer".to_owned(),
-        Outcome::Answered(Verdict::Code { code, rule, .. }) => {
-            format!("{code} {}", rule.as_deref().unwrap_or("without a rule"))
-        }
-        Outcome::Answered(Verdict::Verdict { accepted, detail }) => match detail {
-            Some(detail) => shortened(detail),
-            None if *accepted => "accepted".to_owned(),
-            None => "refused".to_owned(),
-        },
-        Outcome::Answered(Verdict::Unsupported { unsupported }) => {
-            format!("no function for: {unsupported}")
-        }
-    }
-}
-
-/// Text for one cell of a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
-}
-
-/// A panic's words often end in what it found, which differs from case to case.
-fn shortened(text: &str) -> String {
-    const LONGEST: usize = 160;
-    if let (true, Some(end)) = (text.starts_with(PANICKED), text.find('(')) {
-        return format!("{}(…)", &text[..end]);
-    }
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
