@@ -7,6 +7,13 @@
 //! Run a target with `cargo +nightly fuzz run document`; with `--no-default-features` where it is none of the enclave's,
 //! which take long to build. `make fuzz` runs all.
 
+#[allow(dead_code, reason = "the verifier's tests need more of it")]
+#[path = "../../attestation-verifier/tests/it/builder"]
+mod builder {
+    pub(crate) mod cbor;
+    pub(crate) mod der;
+}
+
 pub mod attestation;
 pub mod emulator;
 #[cfg(feature = "enclave")]

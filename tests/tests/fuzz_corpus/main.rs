@@ -63,7 +63,15 @@ replayed! {
 }
 
 /// The verifier's tests replay these.
-const VERIFIERS: [&str; 3] = ["certificate", "document", "payload"];
+const VERIFIERS: [&str; 7] = [
+    "certificate",
+    "differential",
+    "document",
+    "envelope",
+    "payload",
+    "policy",
+    "signed_document",
+];
 
 #[test]
 fn every_target_is_replayed_somewhere() {

@@ -1,0 +1,106 @@
+//! Inputs that are made here, from a fixed seed.
+
+use std::collections::BTreeSet;
+
+use nacre_attestation_verifier::{Backend, RULES, ResultCode};
+
+use super::entry::forge::mutate::CHANGES;
+use super::entry::{broken_rules, differential, has_edits, signed_document};
+
+/// A small generator of numbers (splitmix64): the same everywhere, and good enough to vary inputs.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
+
+/// Changes of a forgery: each kind in turn, every second one with one to three others.
+fn inputs(count: usize) -> impl Iterator<Item = Vec<u8>> {
+    let mut numbers = Numbers(1);
+    (0..count).map(move |index| {
+        let others = if index % 2 == 0 {
+            0
+        } else {
+            1 + numbers.next() % 3
+        };
+        let kinds = [index / 2]
+            .into_iter()
+            .chain((0..others).map(|_| numbers.next() as usize));
+        let kinds: Vec<_> = kinds.map(|kind| kind % CHANGES.len()).collect();
+        let mut change = |kind: usize| {
+            let bytes = numbers.next().to_le_bytes();
+            [vec![kind as u8], bytes[..5].to_vec()].concat()
+        };
+        kinds.into_iter().flat_map(&mut change).collect()
+    })
+}
+
+#[test]
+fn documents_signed_again_are_judged_as_their_model_says() {
+    const INPUTS: usize = 2_400;
+    let (mut accepted, mut reached) = (0, BTreeSet::new());
+    for input in inputs(INPUTS) {
+        match signed_document(&input) {
+            Ok(()) => accepted += 1,
+            Err(rule) => drop(reached.insert(rule)),
+        }
+    }
+    println!(
+        "{accepted} of {INPUTS} accepted, {} rules reached",
+        reached.len()
+    );
+    let missed: Vec<_> = RULES
+        .iter()
+        .filter(|(rule, _)| !reached.contains(rule))
+        .collect();
+    println!("not reached: {missed:?}");
+    assert!(
+        accepted >= INPUTS / 5,
+        "the inputs are too wild: {accepted} accepted"
+    );
+    assert!(reached.len() >= 60, "the inputs are too tame: {reached:?}");
+}
+
+/// A model that listed every rule would agree with every refusal.
+#[test]
+fn the_model_of_a_refused_document_breaks_few_rules() {
+    let broken: Vec<_> = inputs(1_200)
+        .filter(|input| !has_edits(input))
+        .map(|input| broken_rules(&input).len())
+        .filter(|rules| *rules > 0)
+        .collect();
+    let few = broken.iter().filter(|rules| **rules <= 2).count();
+    println!("{few} of {} break one or two", broken.len());
+    assert!(few * 3 > broken.len() * 2, "{few} of {}", broken.len());
+}
+
+#[test]
+fn every_backend_gives_the_same_verdict_with_and_without_a_memory() {
+    if Backend::ALL.len() < 2 {
+        println!("one backend: what is compared is memory against none");
+    }
+    let mut codes = BTreeSet::new();
+    for mut input in inputs(600) {
+        input.insert(0, 1);
+        if let Err(rule) = differential(&input) {
+            codes.extend(
+                RULES
+                    .iter()
+                    .find(|known| known.0 == rule)
+                    .map(|known| known.1),
+            );
+        }
+    }
+    for code in [
+        ResultCode::Malformed,
+        ResultCode::Chain,
+        ResultCode::Signature,
+    ] {
+        assert!(codes.contains(&code), "{code:?} was never given");
+    }
+}
