@@ -3,12 +3,13 @@
 //! What is compared later (the bytes to be signed, the names) is kept as received. Where DER leaves an encoder no
 //! choice, the encoding itself is compared instead of what it means.
 
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, UintRef, UtcTime};
+use der::asn1::{AnyRef, BitStringRef, UintRef};
 use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::name::RdnSequence;
 
 use crate::backend::Backend;
 use crate::cache::LinkHash;
+use crate::certificate_time::certificate_time;
 use crate::der_rules::is_der;
 use crate::error::CertificateError;
 use crate::extensions::Extensions;
@@ -24,9 +25,9 @@ pub(crate) struct Certificate<'a> {
     pub(crate) issuer: &'a [u8],
     pub(crate) subject: &'a [u8],
     /// Unix seconds.
-    pub(crate) not_before: u64,
+    pub(crate) not_before: i64,
     /// Unix seconds; that second still counts.
-    pub(crate) not_after: u64,
+    pub(crate) not_after: i64,
     pub(crate) public_key: PublicKey,
     pub(crate) extensions: Extensions,
 }
@@ -92,7 +93,7 @@ impl<'a> Certificate<'a> {
 
     /// Checks the validity, whose ends both belong to it (RFC 5280 §4.1.2.5).
     pub(crate) fn check_valid_at(&self, at: UnixMillis) -> Result<(), CertificateError> {
-        let second = at.0 / 1000;
+        let second = i64::try_from(at.second().0).unwrap_or(i64::MAX);
         if second < self.not_before {
             return Err(CertificateError::NotYetValid {
                 not_before: self.not_before,
@@ -146,30 +147,16 @@ fn name<'a>(tbs: &mut SliceReader<'a>, which: &'static str) -> Result<&'a [u8], 
     Ok(bytes)
 }
 
-fn validity(tbs: &mut SliceReader<'_>) -> Result<(u64, u64), CertificateError> {
+fn validity(tbs: &mut SliceReader<'_>) -> Result<(i64, i64), CertificateError> {
     let mut reader = sequence(tbs, "validity")?;
-    let not_before = time(&mut reader)?;
-    let not_after = time(&mut reader)?;
+    let mut time = || {
+        let value = AnyRef::decode(&mut reader).ok()?;
+        certificate_time(value.tag(), value.value())
+    };
+    let not_before = time().ok_or(CertificateError::ValidityEncoding)?;
+    let not_after = time().ok_or(CertificateError::ValidityEncoding)?;
     finish(reader, "validity")?;
     Ok((not_before, not_after))
-}
-
-/// UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 §4.1.2.5).
-fn time(reader: &mut SliceReader<'_>) -> Result<u64, CertificateError> {
-    let value = AnyRef::decode(reader).map_err(|_| CertificateError::ValidityEncoding)?;
-    let (at, year) = match value.tag() {
-        Tag::UtcTime => value
-            .decode_as::<UtcTime>()
-            .map(|time| (time.to_unix_duration(), None)),
-        _ => value
-            .decode_as::<GeneralizedTime>()
-            .map(|time| (time.to_unix_duration(), Some(time.to_date_time().year()))),
-    }
-    .map_err(|_| CertificateError::ValidityEncoding)?;
-    if year.is_some_and(|year| year <= UtcTime::MAX_YEAR) {
-        return Err(CertificateError::ValidityEncoding);
-    }
-    Ok(at.as_secs())
 }
 
 fn subject_public_key(tbs: &mut SliceReader<'_>) -> Result<PublicKey, CertificateError> {

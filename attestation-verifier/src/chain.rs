@@ -48,9 +48,11 @@ pub(crate) fn verify_chain(
     }
     check_signatures(&bundle, &leaf, verifier.backend(), verifier.cache())?;
     let ends = bundle.iter().map(|certificate| certificate.not_after);
+    // The time asked is not after any of them, and not before 1970.
+    let unsigned = |end: i64| u64::try_from(end).unwrap_or(0);
     Ok(Signer {
-        not_after: leaf.not_after,
-        chain_not_after: ends.fold(leaf.not_after, u64::min),
+        not_after: unsigned(leaf.not_after),
+        chain_not_after: unsigned(ends.fold(leaf.not_after, i64::min)),
         public_key: leaf.public_key,
     })
 }
@@ -166,7 +168,7 @@ pub(crate) fn check_ca(
     }
     // Self-issued certificates count too, unlike in RFC 5280 §6.1.4 (l): the Nitro PKI has none.
     match extensions.path_length {
-        Some(limit) if usize::from(limit) < following => {
+        Some(limit) if limit < following as u64 => {
             Err(CertificateError::PathLength { following, limit })
         }
         _ => Ok(()),

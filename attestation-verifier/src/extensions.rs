@@ -2,9 +2,9 @@
 //!
 //! An extension that is not processed is ignored unless it is critical; then the certificate is refused.
 
-use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::oid::AssociatedOid;
-use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use crate::certificate::{finish, sequence, start};
@@ -15,7 +15,7 @@ use crate::error::CertificateError;
 #[derive(Debug, Default)]
 pub(crate) struct Extensions {
     pub(crate) is_ca: bool,
-    pub(crate) path_length: Option<u8>,
+    pub(crate) path_length: Option<u64>,
     pub(crate) basic_constraints_critical: bool,
     pub(crate) digital_signature: bool,
     pub(crate) key_cert_sign: bool,
@@ -65,15 +65,20 @@ impl Extensions {
         }
     }
 
+    /// `SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER (0..MAX) OPTIONAL }` (RFC 5280 §4.2.1.9).
     fn basic_constraints(&mut self, extension: &Extension<'_>) -> Result<(), CertificateError> {
-        let malformed = || CertificateError::Der("basicConstraints");
-        let constraints = BasicConstraints::from_der(extension.value).map_err(|_| malformed())?;
-        // Encoding again finds what the decoder lets pass, such as a default value that is spelled out.
-        if constraints.to_der().map_err(|_| malformed())? != extension.value {
-            return Err(malformed());
+        const WHAT: &str = "basicConstraints";
+        let malformed = |_| CertificateError::Der(WHAT);
+        let mut reader = start(extension.value)?;
+        let mut constraints = sequence(&mut reader, WHAT)?;
+        reader.finish().map_err(malformed)?;
+        self.is_ca = default_false(&mut constraints, WHAT)?;
+        self.path_length = None;
+        if !constraints.is_finished() {
+            let length = UintRef::decode(&mut constraints).map_err(malformed)?;
+            self.path_length = Some(saturating(length.as_bytes()));
         }
-        self.is_ca = constraints.ca;
-        self.path_length = constraints.path_len_constraint;
+        constraints.finish().map_err(malformed)?;
         self.basic_constraints_critical = extension.critical;
         Ok(())
     }
@@ -105,11 +110,7 @@ impl<'a> Extension<'a> {
         let malformed = |_| CertificateError::Der("extension");
         let mut reader = sequence(list, "extension")?;
         let id = ObjectIdentifier::decode(&mut reader).map_err(malformed)?;
-        let critical = reader.peek_byte() == Some(BOOLEAN);
-        // FALSE is the default and must be left out (X.690 §11.5).
-        if critical && !bool::decode(&mut reader).map_err(malformed)? {
-            return Err(CertificateError::Der("extension"));
-        }
+        let critical = default_false(&mut reader, "extension")?;
         let value = <&OctetStringRef>::decode(&mut reader)
             .map_err(malformed)?
             .as_bytes();
@@ -120,6 +121,27 @@ impl<'a> Extension<'a> {
             value,
         })
     }
+}
+
+/// A BOOLEAN DEFAULT FALSE: it is TRUE, or left out (X.690 §11.5).
+fn default_false(
+    reader: &mut SliceReader<'_>,
+    what: &'static str,
+) -> Result<bool, CertificateError> {
+    if reader.peek_byte() != Some(BOOLEAN) {
+        return Ok(false);
+    }
+    match bool::decode(reader) {
+        Ok(true) => Ok(true),
+        _ => Err(CertificateError::Der(what)),
+    }
+}
+
+/// A big-endian number, or the largest that there is place for: no bundle is so long.
+fn saturating(number: &[u8]) -> u64 {
+    number.iter().fold(0, |value: u64, byte| {
+        value.saturating_mul(256).saturating_add(u64::from(*byte))
+    })
 }
 
 /// X.690 §8.2.

@@ -228,5 +228,5 @@ impl PolicyError {
     }
 }
 
-pub(crate) const EXTRA_INDEXES: std::ops::RangeInclusive<u8> = 16..=31;
+const EXTRA_INDEXES: std::ops::RangeInclusive<u8> = 16..=31;
 const MAX_SETS: usize = 256;

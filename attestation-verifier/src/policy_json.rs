@@ -25,7 +25,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pcr::Pcr;
-use crate::policy::{DEFAULT_MAX_AGE, EXTRA_INDEXES, Measurements, Policy, PolicyError};
+use crate::policy::{DEFAULT_MAX_AGE, Measurements, Policy, PolicyError};
 use crate::time::UnixSeconds;
 
 impl Policy {
@@ -154,12 +154,11 @@ impl<'de> Visitor<'de> for MeasurementsVisitor {
     }
 }
 
-/// The PCR that a key names, if a policy may name it. `pcr016` names none.
+/// The PCR that a key names; whether a policy may name it is judged in [`Policy::new`]. `pcr016` names none.
 fn index_of(key: &str) -> Option<u8> {
-    let allowed = (0..=4).chain([8]).chain(EXTRA_INDEXES);
-    allowed
-        .into_iter()
-        .find(|index| key.strip_prefix("pcr") == Some(index.to_string().as_str()))
+    let digits = key.strip_prefix("pcr")?;
+    let index: u8 = digits.parse().ok()?;
+    (index.to_string() == digits).then_some(index)
 }
 
 const NOT_BEFORE: &str = "not_before";
@@ -279,24 +278,16 @@ mod tests {
                 "duplicate field",
             ),
             (
-                with_members(&format!(r#","pcr5":"{pcr}""#)),
-                "unknown measurement `pcr5`",
-            ),
-            (
-                with_members(&format!(r#","pcr15":"{pcr}""#)),
-                "unknown measurement `pcr15`",
-            ),
-            (
-                with_members(&format!(r#","pcr32":"{pcr}""#)),
-                "unknown measurement `pcr32`",
-            ),
-            (
                 with_members(&format!(r#","pcr08":"{pcr}""#)),
                 "unknown measurement `pcr08`",
             ),
             (
                 with_members(&format!(r#","PCR8":"{pcr}""#)),
                 "unknown measurement `PCR8`",
+            ),
+            (
+                with_members(&format!(r#","pcr256":"{pcr}""#)),
+                "unknown measurement `pcr256`",
             ),
             (
                 with_members(&format!(r#","pcr0":"{pcr}""#)),
@@ -331,6 +322,15 @@ mod tests {
                 }
                 other => panic!("{json}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn registers_without_a_meaning_are_not_named() {
+        for index in [5, 6, 7, 9, 15, 32, 255] {
+            let json = with_members(&format!(r#","pcr{index}":"{}""#, hex_of(9)));
+            let error = Policy::from_json(json.as_bytes());
+            assert_eq!(error, Err(PolicyError::PcrIndex(index)));
         }
     }
 

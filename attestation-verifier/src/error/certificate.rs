@@ -50,13 +50,13 @@ pub enum CertificateError {
     #[error("not valid before {not_before} (Unix seconds)")]
     NotYetValid {
         /// Start of the validity, Unix seconds.
-        not_before: u64,
+        not_before: i64,
     },
     /// The time of verification is after the certificate's validity (AWS NSM spec §3.2.3.1).
     #[error("expired at {not_after} (Unix seconds)")]
     Expired {
         /// End of the validity, Unix seconds.
-        not_after: u64,
+        not_after: i64,
     },
     /// A certificate of the bundle that is not a CA's (RFC 5280 §4.2.1.9; AWS NSM spec §3.2.3.2).
     #[error("not a CA certificate")]
@@ -73,7 +73,7 @@ pub enum CertificateError {
         /// How many CA certificates follow in the chain.
         following: usize,
         /// How many may.
-        limit: u8,
+        limit: u64,
     },
     /// The leaf is a CA, or its key may sign certificates (DESIGN §4 *Chain*; RFC 5280 §4.2.1.3).
     #[error("the signer of the document is a CA")]
