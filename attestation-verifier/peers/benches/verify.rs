@@ -46,7 +46,7 @@ fn main() {
         .sample_size(60)
         .nresamples(20_000)
         .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(3))
+        .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     measure(&mut criterion, bench::CORPUS_DOCUMENT, &from_corpus());
     match from_hardware() {

@@ -189,3 +189,40 @@ pub fn markdown(figures: &[Figure], targets: &[Target]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_promise_is_kept_at_its_bound_and_missed_beyond() {
+        let figure = |verifier, median_ms| Figure {
+            document: AWS_DOCUMENT,
+            verifier,
+            median_ms,
+        };
+        let met = |figures: &[Figure]| -> Vec<bool> {
+            targets(figures).iter().map(|target| target.met).collect()
+        };
+        let kept = [
+            figure(COLD, 1.0),
+            figure(CACHED, 0.25),
+            figure(ATTESTATION_DOC_VALIDATION, 3.0),
+            figure(NITRO_ATTEST, 2.5),
+        ];
+        assert_eq!(met(&kept), [true; 4]);
+        let missed = [
+            figure(COLD, 1.01),
+            figure(CACHED, 0.26),
+            figure(ATTESTATION_DOC_VALIDATION, 3.0),
+            figure(NITRO_ATTEST, 2.5),
+        ];
+        assert_eq!(met(&missed), [false; 4]);
+    }
+
+    #[test]
+    fn what_was_not_measured_promises_nothing() {
+        assert_eq!(targets(&[]), []);
+        assert!(markdown(&[], &[]).contains("not measured"));
+    }
+}

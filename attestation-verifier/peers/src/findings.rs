@@ -180,3 +180,91 @@ const ENCODING: [&str; 10] = [
     "certificate-unique-identifier",
     "certificate-duplicate-extension",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::PEERS;
+
+    fn case(scope: &str, code: u8, rule: &str) -> Case {
+        let case = serde_json::json!({
+            "name": "a-case", "about": "Something is wrong.", "scope": scope, "document": "", "root": "",
+            "time_ms": 0, "policy": {}, "nonce": null, "expect": {"code": code, "rule": rule},
+        });
+        serde_json::from_value(case).unwrap()
+    }
+
+    fn peer(name: &str) -> &'static Peer {
+        PEERS.iter().find(|peer| peer.name == name).unwrap()
+    }
+
+    fn accepted() -> Outcome {
+        Outcome::Answered(Verdict::accepted())
+    }
+
+    fn refused(why: &str) -> Outcome {
+        Outcome::Answered(Verdict::refused(why))
+    }
+
+    #[test]
+    fn what_a_library_has_no_function_for_is_its_callers() {
+        let other_image = case("policy", 14, "measurement-mismatch");
+        let comparing = peer("attestation-doc-validation");
+        let parsing = peer("nitro_attest");
+        assert_eq!(
+            Finding::of_peer(comparing, &other_image, &accepted()),
+            Finding::Accepts
+        );
+        assert_eq!(
+            Finding::of_peer(parsing, &other_image, &accepted()),
+            Finding::Caller
+        );
+    }
+
+    #[test]
+    fn the_document_is_every_librarys_own_affair() {
+        let expired = case("document", 11, "certificate-expired");
+        for peer in PEERS {
+            assert_eq!(
+                Finding::of_peer(peer, &expired, &accepted()),
+                Finding::Accepts
+            );
+            assert_eq!(
+                Finding::of_peer(peer, &expired, &refused("too old")),
+                Finding::Right
+            );
+        }
+    }
+
+    #[test]
+    fn a_panic_is_told_apart_from_a_refusal() {
+        let expired = case("document", 11, "certificate-expired");
+        let panicked = refused(&format!("{PANICKED}index out of bounds"));
+        assert_eq!(
+            Finding::of_peer(&PEERS[0], &expired, &panicked),
+            Finding::Panics
+        );
+        assert_eq!(
+            Finding::of_peer(&PEERS[0], &expired, &Outcome::Died),
+            Finding::Dies
+        );
+    }
+
+    #[test]
+    fn a_verifier_with_codes_is_right_by_code_and_rule_alone() {
+        let expired = case("document", 11, "certificate-expired");
+        let answered = |code, rule: &str| {
+            let rule = Some(rule.to_owned());
+            Outcome::Answered(Verdict::Code {
+                code,
+                rule,
+                detail: None,
+            })
+        };
+        let judged = |code, rule| Finding::of_coded(&expired, &answered(code, rule));
+        assert_eq!(judged(11, "certificate-expired"), Finding::Right);
+        assert_eq!(judged(11, "certificate-der"), Finding::Refuses);
+        assert_eq!(judged(12, "certificate-expired"), Finding::Refuses);
+        assert_eq!(judged(0, "trusted"), Finding::Accepts);
+    }
+}

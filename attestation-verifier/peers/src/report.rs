@@ -94,13 +94,12 @@ rules. Those rules are strict on purpose, and not every difference is a hole:
   parsers the chance to read two things.
 - *certificates: chain* and *document signature* are about who signed. What is accepted there by mistake is forged or
   stale evidence.
-- A root is a trust anchor, and RFC 5280 (§6.1) leaves its own validity and constraints to whoever trusts it. AWS's
-  specification and Nacre check the root like every other certificate; a library that does not may say why. The same
-  goes for a bundle that is not in order: finding a path through it is allowed, Nacre demands the one that AWS sends.
-- Age, measurements, nonce, and what the caller itself gives (a root, a policy): a
-  library that has no function for them leaves them to its caller. That is a division of labour and no fault: it is
-  counted as *caller* and apart. Where a library has the function, it is held to
-  its result.
+- A root is a trust anchor, and RFC 5280 (§6.1) leaves its own validity and constraints to whoever trusts it. Nacre
+  checks the root like every other certificate; a library that does not may say why. The same goes for a bundle that is
+  not in order: a path through it may be searched for, Nacre demands the order that AWS sends.
+- Age, measurements, nonce, and what the caller itself gives (a root, a policy): a library that has no function for them
+  leaves them to its caller. That is a division of labour and no fault: it is counted as *caller* and apart. Where a
+  library has the function, it is held to its result.
 
 ";
 
