@@ -103,8 +103,8 @@
 //! An intermediate that may issue end entities only issues another CA. And a limit that is read into fewer bits than it
 //! has can become any other limit: zero becomes "no limit", a huge number zero.
 //!
-//! Here, the limit is compared with the number of CAs that follow (`certificate-path-length`), the root's as well, and
-//! a number that does not fit one byte is refused where it is read (`certificate-der`).
+//! Here, the limit is compared with the number of CAs that follow (`certificate-path-length`), the root's as well. A
+//! number too large for any chain stays too large, and a negative one is refused (`certificate-der`).
 //!
 //! Test: `a_path_length_neither_wraps_nor_is_passed_over` in `tests/it/manual/chain.rs`.
 //!

@@ -129,12 +129,18 @@ fn a_path_length_neither_wraps_nor_is_passed_over() {
         after(|order| order.bundle[1].basic_constraints = Some(path_length(&[0]))),
         TRUSTED
     );
-    // Two to the 64th, which is zero in 64 bits.
+    // Two to the 64th and one less: in 64 bits they are 0, and −1 with a sign.
+    for large in [
+        &[1, 0, 0, 0, 0, 0, 0, 0, 0][..],
+        &[0, 255, 255, 255, 255, 255, 255, 255, 255],
+    ] {
+        assert_eq!(
+            after(|order| order.bundle[0].basic_constraints = Some(path_length(large))),
+            TRUSTED
+        );
+    }
     assert_eq!(
-        after(|order| {
-            let large = path_length(&[1, 0, 0, 0, 0, 0, 0, 0, 0]);
-            order.bundle[1].basic_constraints = Some(large);
-        }),
+        after(|order| order.bundle[1].basic_constraints = Some(path_length(&[0xff]))),
         (ResultCode::Chain, "certificate-der")
     );
 }
