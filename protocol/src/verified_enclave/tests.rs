@@ -162,6 +162,19 @@ fn a_chains_id_is_a_json_number_where_every_reader_keeps_it() {
 
 proptest! {
     #[test]
+    fn arbitrary_text_never_panics(text in ".{0,90}", bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = text.parse::<ChainId>();
+        let _ = text.parse::<EthAddress>();
+        let _ = serde_json::from_slice::<crate::verifier_api::VerifyRequest>(&bytes);
+    }
+
+    #[test]
+    fn an_address_is_read_as_it_is_written(bytes in any::<[u8; 20]>()) {
+        let address = EthAddress::from_bytes(bytes);
+        prop_assert_eq!(address.to_string().parse(), Ok(address));
+    }
+
+    #[test]
     fn a_chains_id_keeps_its_digits(text in "[1-9][0-9]{0,76}") {
         let id: ChainId = text.parse().unwrap();
         prop_assert_eq!(id.to_string(), text);

@@ -154,6 +154,8 @@ async fn a_request_that_is_none_is_refused_before_any_document_is_looked_at() {
         changed("verifyingContract", json!(null)),
         changed("nonce", json!("!")),
         changed("nonce", json!(7)),
+        // Two readers of JSON may each believe another of the two.
+        good.to_string().replacen('{', "{\"chainId\":1,", 1),
         changed("root", json!("AAAA")),
         changed("time", json!(0)),
         without("document"),
@@ -237,6 +239,12 @@ async fn what_is_no_request_to_verify_has_the_status_that_http_has_for_it() {
         if answer.status == 405 {
             assert_eq!(answer.headers["allow"], "POST");
         }
+    }
+    for (path, status) in [("/healthz", 200), ("/readyz", 200)] {
+        let answer = caller.send(ask("GET", path, &[], "")).await;
+        assert_eq!(answer.status, status, "{path}");
+        let answer = caller.send(ask("POST", path, &[json], "{}")).await;
+        assert_eq!(answer.refusal(), (405, "method-not-allowed", None));
     }
     let long = format!("{good}{}", " ".repeat(32 * 1024 - good.len()));
     assert_eq!(caller.post(long.clone()).await.status, 200);
