@@ -221,14 +221,17 @@ pub(crate) enum AttestCommand {
     Respond(AttestRespondArgs),
 }
 
-const CONFORMANCE: &str = "\
-The program reads one JSON object a line: {\"id\", \"document\", \"root\", \"time_ms\", \"policy\", \"nonce\"} (document, root
-as DER and nonce in base64, nonce null where nothing is asked of it), and writes one a line in the same order, flushed:
-{\"id\", \"code\", \"rule\", \"detail\"} with a result code as `nacre attest verify` has them (rule and detail may be left out),
-or {\"id\", \"accepted\": true|false} where it has no codes, {\"id\", \"unsupported\": \"what\"} where it cannot be asked this,
-{\"id\", \"error\": \"why\"} where it has no verdict. A code that differs counts; a rule only where the answer names one.
+const CONFORMANCE: &str = r#"The program reads one JSON object a line:
+  {"id", "document", "root", "time_ms", "policy", "nonce"}
+  (document, root as DER, and nonce in base64; nonce is null where nothing is asked of it)
+and answers each with one a line, in the same order, flushed:
+  {"id", "code", "rule", "detail"}   a result code of attestations; rule and detail may be left out
+  {"id", "accepted": true|false}     from a verifier without codes
+  {"id", "unsupported": "what"}      it cannot be asked this; counts neither for nor against it
+  {"id", "error": "why"}             it has no verdict
+A code that is not the demanded one counts as a difference; a rule only where an answer names one.
 
-Exit status: 0 no differences · 1 it differs, ended early, or supports nothing · 2 wrong usage.";
+Exit status: 0 no differences · 1 it differs, ended early, or supports nothing · 2 wrong usage."#;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct AttestVerifyArgs {

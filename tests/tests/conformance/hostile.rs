@@ -24,6 +24,7 @@ fn a_program_that_breaks_the_protocol_ends_the_run_with_a_code_of_its_own() -> a
         ("os.close(1); signal.pause()", "program-exited"),
         ("say('Hello!')", "answer-malformed"),
         ("os.write(1, b'\\xff\\n')", "answer-malformed"),
+        ("say(json.dumps([1, 10]))", "answer-malformed"),
         ("answer(id=1)", "answer-malformed"),
         ("answer(id=1, code=10, accepted=True)", "answer-malformed"),
         ("answer(id=1, accepted=None)", "answer-malformed"),

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::commands::conformance::corpus::Case;
 use crate::commands::conformance::ending::Ending;
-use crate::commands::conformance::protocol::{Answer, MAX_ANSWER};
+use crate::commands::conformance::protocol::{Answer, MAX_ANSWER, from_object};
 use crate::error::CliError;
 
 /// How many requests may wait for their answers.
@@ -137,8 +137,7 @@ async fn next_line(stdout: &mut BufReader<ChildStdout>) -> Result<Option<Vec<u8>
 }
 
 fn read_answer(line: &[u8], expected: u64) -> Result<Answer, Ending> {
-    let answer: Answer =
-        serde_json::from_slice(line).map_err(|error| Ending::Malformed(error.to_string()))?;
+    let answer: Answer = from_object(line).map_err(Ending::Malformed)?;
     if answer.id != Some(expected) {
         let found = answer
             .id

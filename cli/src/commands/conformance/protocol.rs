@@ -77,6 +77,14 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(member).map(Some)
 }
 
+/// Reads a line that holds one object. serde would also take an array, its elements by position.
+pub(super) fn from_object<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err("expected an object".to_owned());
+    }
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
 /// What an answer says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

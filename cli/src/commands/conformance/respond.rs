@@ -10,7 +10,7 @@ use nacre_attestation_verifier::{
 };
 use serde::Deserialize;
 
-use crate::commands::conformance::protocol::{Answer, MAX_REQUEST, Request};
+use crate::commands::conformance::protocol::{Answer, MAX_REQUEST, Request, from_object};
 
 /// Answers line by line until the input ends or nobody reads the output any more.
 ///
@@ -51,9 +51,9 @@ impl Responder {
         if line.len() > MAX_REQUEST {
             return unreadable(None, format!("a request has at most {MAX_REQUEST} bytes"));
         }
-        let request: Request = match serde_json::from_slice(line) {
+        let request: Request = match from_object(line) {
             Ok(request) => request,
-            Err(error) => return unreadable(id_of(line), error.to_string()),
+            Err(error) => return unreadable(id_of(line), error),
         };
         let id = Some(request.id);
         match self.judge(&request) {
@@ -138,7 +138,7 @@ fn id_of(line: &[u8]) -> Option<u64> {
     struct OnlyId {
         id: u64,
     }
-    let only: OnlyId = serde_json::from_slice(line).ok()?;
+    let only: OnlyId = from_object(line).ok()?;
     Some(only.id)
 }
 
@@ -171,6 +171,7 @@ mod tests {
         let too_long = format!("{{\"id\":1,{}}}", " ".repeat(3 * MAX_REQUEST));
         let no_nonce = good.replace(",\"nonce\":null", "");
         assert_ne!(no_nonce, good);
+        let by_position = by_position(&good);
         let wrong = [
             ("", None),
             ("not JSON", None),
@@ -180,6 +181,7 @@ mod tests {
             ("{\"id\":-1}", None),
             ("{\"id\":3}", Some(3)),
             (no_nonce.as_str(), Some(7)),
+            (by_position.as_str(), None),
             (&good.replace("\"time_ms\":", "\"time_ms\":-"), Some(7)),
             (&good.replace("\"root\":\"", "\"root\":\"*"), Some(7)),
             (&good.replace("{\"id\"", "{\"more\":1,\"id\""), Some(7)),
@@ -200,6 +202,20 @@ mod tests {
             assert!(pair[0].error.is_some() && pair[0].code.is_none(), "{line}");
             assert_eq!((pair[1].id, pair[1].code), (Some(7), Some(0)), "{line}");
         }
+    }
+
+    /// The members of an object without their names.
+    fn by_position(object: &str) -> String {
+        let object: Request = serde_json::from_str(object).unwrap();
+        let Request {
+            id,
+            document,
+            root,
+            time_ms,
+            policy,
+            nonce,
+        } = object;
+        serde_json::to_string(&(id, document, root, time_ms, policy, nonce)).unwrap()
     }
 
     #[test]
