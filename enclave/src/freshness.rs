@@ -86,6 +86,14 @@ impl Freshness {
     }
 }
 
+/// What came of a call to the module.
+enum Called {
+    /// There was nobody left to call for.
+    Not,
+    Answered,
+    Failed,
+}
+
 struct Actor {
     nsm: NsmHandle,
     identity: Arc<Identity>,
@@ -101,6 +109,9 @@ impl Actor {
                 count = queue.recv_many(&mut gathered, MAX_LEAVES as usize) => count,
                 () = tokio::time::sleep_until(refresh_at) => {
                     let refreshed = self.attest(None).await.is_ok();
+                    if !refreshed {
+                        fail_all(&mut queue);
+                    }
                     refresh_at = tokio::time::Instant::now() + if refreshed { REFRESH } else { RETRY };
                     continue;
                 }
@@ -108,17 +119,20 @@ impl Actor {
             if arrived == 0 {
                 return;
             }
-            if self.answer(&mut gathered).await {
-                refresh_at = tokio::time::Instant::now() + REFRESH;
+            match self.answer(&mut gathered).await {
+                Called::Answered => refresh_at = tokio::time::Instant::now() + REFRESH,
+                Called::Failed => fail_all(&mut queue),
+                // The clock was not fed: who asks and goes away must not keep it from being.
+                Called::Not => {}
             }
         }
     }
 
-    /// Answers all that gathered with one call. Says whether the module answered.
-    async fn answer(&self, gathered: &mut Vec<Waiting>) -> bool {
+    /// Answers all that gathered with one call.
+    async fn answer(&self, gathered: &mut Vec<Waiting>) -> Called {
         gathered.retain(|waiting| !waiting.answer.is_closed());
         let Some(tree) = Tree::new(gathered.iter().map(|waiting| waiting.leaf).collect()) else {
-            return false;
+            return Called::Not;
         };
         match self.attest(Some(tree.root())).await {
             Ok(document) => {
@@ -127,13 +141,13 @@ impl Actor {
                     let batch = Arc::clone(&batch);
                     let _ = waiting.answer.send(Ok(Proof { batch, index }));
                 }
-                true
+                Called::Answered
             }
             Err(()) => {
                 for waiting in gathered.drain(..) {
                     let _ = waiting.answer.send(Err(AttestationUnavailable));
                 }
-                false
+                Called::Failed
             }
         }
     }
@@ -143,6 +157,15 @@ impl Actor {
             .await
             .map(|(document, _)| document)
             .map_err(|error| tracing::error!(%error, "no attestation"))
+    }
+}
+
+/// Tells those who wait now. Who comes meanwhile is left for the next call.
+fn fail_all(queue: &mut mpsc::Receiver<Waiting>) {
+    for _ in 0..queue.len() {
+        if let Ok(waiting) = queue.try_recv() {
+            let _ = waiting.answer.send(Err(AttestationUnavailable));
+        }
     }
 }
 
@@ -161,7 +184,9 @@ pub(crate) async fn attest(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::task::{Context, Waker};
 
     use aws_nitro_enclaves_nsm_api::api::{Request, Response};
     use futures_util::future::join_all;
@@ -222,6 +247,11 @@ mod tests {
         }
     }
 
+    fn is_pending(future: Pin<&mut impl Future>) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        future.poll(&mut nobody).is_pending()
+    }
+
     #[tokio::test]
     async fn who_comes_alone_goes_alone_and_the_rest_together() {
         let mut setting = setting();
@@ -264,5 +294,68 @@ mod tests {
         setting.gate.send(true).unwrap();
         assert!(setting.freshness.evidence([1; 32]).await.is_ok());
         assert!(setting.clock.now().is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_a_call_fails_does_not_wait_for_another() {
+        let mut setting = setting();
+        let first = tokio::spawn({
+            let freshness = setting.freshness.clone();
+            async move { freshness.evidence([1; 32]).await }
+        });
+        setting.called.recv().await.unwrap();
+        let during = setting.freshness.evidence([2; 32]);
+        let fails = async { setting.gate.send(false).unwrap() };
+        // The gate is shut to a second call: an answer can only be the first one's.
+        let (during, ()) = tokio::join!(during, fails);
+        assert_eq!(during.unwrap_err(), AttestationUnavailable);
+        assert_eq!(first.await.unwrap().unwrap_err(), AttestationUnavailable);
+        assert!(setting.called.try_recv().is_err(), "one call in all");
+    }
+
+    #[tokio::test]
+    async fn who_went_away_is_no_leaf() {
+        let mut setting = setting();
+        let first = tokio::spawn({
+            let freshness = setting.freshness.clone();
+            async move { freshness.evidence([1; 32]).await }
+        });
+        setting.called.recv().await.unwrap();
+        for n in 0..100 {
+            let asked = std::pin::pin!(setting.freshness.evidence([n; 32]));
+            // Asked, and dropped before there is an answer.
+            assert!(is_pending(asked));
+        }
+        let stays = setting.freshness.evidence([7; 32]);
+        let opened = async {
+            setting.gate.send(true).unwrap();
+            setting.gate.send(true).unwrap();
+        };
+        let (stays, ()) = tokio::join!(stays, opened);
+        assert_eq!(stays.unwrap().tree_size, 1);
+        assert!(first.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_a_tree_has_leaves() {
+        let mut setting = setting();
+        let first = tokio::spawn({
+            let freshness = setting.freshness.clone();
+            async move { freshness.evidence([1; 32]).await }
+        });
+        setting.called.recv().await.unwrap();
+        let mut waiting: Vec<_> = (0..65_536)
+            .map(|_| Box::pin(setting.freshness.evidence([2; 32])))
+            .collect();
+        for asked in &mut waiting {
+            assert!(is_pending(asked.as_mut()));
+        }
+        let refused = setting.freshness.evidence([3; 32]).await;
+        assert_eq!(refused.unwrap_err(), AttestationUnavailable);
+        setting.gate.send(true).unwrap();
+        setting.gate.send(true).unwrap();
+        let last = waiting.pop().unwrap().await.unwrap();
+        assert_eq!((last.tree_size, last.path.len()), (65_536, 16));
+        assert!(first.await.unwrap().is_ok());
     }
 }

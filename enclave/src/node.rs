@@ -18,6 +18,7 @@ use crate::identity::{Identity, KeyError, PrivateKeys, ReceiptKey};
 use crate::nsm::{NsmError, NsmHandle};
 use crate::tls::{Certificates, TlsError};
 
+mod allowance;
 mod front;
 mod paths;
 

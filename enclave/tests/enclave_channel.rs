@@ -198,6 +198,31 @@ async fn without_the_module_there_is_no_evidence_and_then_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_asks_in_a_loop_is_told_to_wait_and_costs_no_calls() {
+    let harness = Harness::start().await;
+    let mut greedy = harness.connect().await;
+    let before = harness.nsm.attestations();
+    let mut refusals = 0;
+    for n in 0..100 {
+        let answer = greedy.attest(&[n; 32]).await;
+        if answer.status != 200 {
+            assert_eq!(answer.status, 503);
+            assert_eq!(answer.problem().code, "too-many-attestations");
+            assert_eq!(answer.header("retry-after"), "1");
+            refusals += 1;
+        }
+    }
+    let calls = harness.nsm.attestations() - before;
+    assert!(
+        refusals > 50 && calls <= 100 - refusals,
+        "{refusals}, {calls}"
+    );
+    // Others are answered, and so is its every other request.
+    harness.connect().await.check_evidence([1; 32]).await;
+    assert_eq!(greedy.send(&Ask::get("/healthz")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_questions_have_their_codes() {
     let harness = Harness::start().await;
     let mut peer = harness.connect().await;

@@ -1,7 +1,7 @@
 //! Connections: TLS with the attested certificate, an exporter for each, and HTTP within limits.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,11 +13,34 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::allowance::Allowance;
 use crate::http::{ConnectionLimits, accept_loop, serve_connection};
 use crate::tls::{Certificates, TlsError};
 
-/// RFC 9266 `tls-exporter` of one connection.
-pub type Exporter = [u8; 32];
+/// RFC 9266 `tls-exporter` of one connection, with what evidence it may still ask for. Clones are of the same connection.
+#[derive(Debug, Clone)]
+pub struct Exporter {
+    bytes: [u8; 32],
+    allowance: Arc<Allowance>,
+}
+
+impl Exporter {
+    fn new(bytes: [u8; 32]) -> Self {
+        Self {
+            bytes,
+            allowance: Arc::default(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Whether this connection may be given evidence now; counts as given if so.
+    pub(super) fn may_ask(&self) -> bool {
+        self.allowance.take(Instant::now())
+    }
+}
 
 /// Limits of a program's listener.
 #[derive(Debug, Clone, Copy)]
@@ -98,8 +121,8 @@ async fn connection<C, A, F>(
         .get_ref()
         .1
         .export_keying_material([0; 32], EXPORTER_LABEL, Some(&[]));
-    let exporter: Exporter = match exporter {
-        Ok(exporter) => exporter,
+    let exporter = match exporter {
+        Ok(exporter) => Exporter::new(exporter),
         Err(error) => return tracing::error!(%error, "no exporter"),
     };
     let answer = connected(exporter);

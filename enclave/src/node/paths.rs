@@ -64,11 +64,14 @@ impl Node {
             let detail = "ask for ?nonce= and 32 random bytes in base64url without padding";
             return reply::problem(&problem.with_detail(detail));
         };
-        match self
-            .freshness
-            .evidence(channel_leaf(&nonce, exporter))
-            .await
-        {
+        if !exporter.may_ask() {
+            let title = "This connection asked for evidence too often";
+            let problem = Problem::new(503, "too-many-attestations", title);
+            let detail = "a connection is answered 16 times at once, and then once a second";
+            return reply::problem(&problem.with_detail(detail));
+        }
+        let leaf = channel_leaf(&nonce, exporter.bytes());
+        match self.freshness.evidence(leaf).await {
             Ok(evidence) => reply::json(StatusCode::OK, &evidence),
             Err(error) => {
                 let problem = Problem::new(

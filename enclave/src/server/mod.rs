@@ -28,7 +28,7 @@ pub(crate) async fn serve(
     let connected = move |exporter: Exporter| {
         enclave.counters.connection();
         let enclave = Arc::clone(&enclave);
-        move |request| router::answer(Arc::clone(&enclave), exporter, request)
+        move |request| router::answer(Arc::clone(&enclave), exporter.clone(), request)
     };
     front.serve(listener, limits, stopping, connected).await;
 }
