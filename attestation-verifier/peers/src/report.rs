@@ -211,7 +211,7 @@ fn differences(cases: &[Case], own: &[Column]) -> String {
             .collect();
         let _ = writeln!(
             text,
-            "- {}: {} differences in {} cases",
+            "- {}: differs in {} of {} cases",
             column.title,
             wrong.len(),
             cases.len()
