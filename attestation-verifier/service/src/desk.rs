@@ -182,15 +182,11 @@ impl Desk {
 
     /// Answers a body.
     async fn verify(self: &Arc<Self>, body: &[u8]) -> Answer {
-        let asked: VerifyRequest = match serde_json::from_slice(body) {
+        let asked = match read(body) {
             Ok(asked) => asked,
-            Err(error) => {
-                let problem = Problem::new(
-                    400,
-                    "request-malformed",
-                    "The body is not a request to verify",
-                );
-                let problem = problem.with_detail(error.to_string());
+            Err(detail) => {
+                let title = "The body is not a request to verify";
+                let problem = Problem::new(400, "request-malformed", title).with_detail(detail);
                 return self.refusal(problem, Some(ResultCode::Usage));
             }
         };
@@ -295,6 +291,14 @@ impl Desk {
         };
         reply::problem_with(status, &refusal)
     }
+}
+
+/// Reads a request: an object with names, never an array whose places stand for them.
+fn read(body: &[u8]) -> Result<VerifyRequest, String> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err("a request is a JSON object".to_owned());
+    }
+    serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 /// `application/json`, with whatever parameters, and not compressed.

@@ -30,7 +30,7 @@ pub struct BodyLimits {
     pub grace: Duration,
     /// And then it must have come at this many bytes a second.
     pub min_rate: u64,
-    /// What all bodies together may hold, in pieces of [`PIECE`].
+    /// What all bodies together may hold, in pieces of 4 KiB.
     pub memory: Arc<Semaphore>,
 }
 
@@ -175,7 +175,7 @@ where
     Ok(arrived.into_arrived())
 }
 
-/// Goes on taking a refused body for a while, without keeping it; see [`LINGER_BYTES`].
+/// Goes on taking a refused body for a while, without keeping it: 16 MiB, 5 s.
 pub fn linger(headers: &HeaderMap, mut body: Incoming) {
     if body.is_end_stream() || headers.contains_key(EXPECT) {
         return;

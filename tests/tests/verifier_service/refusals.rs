@@ -132,6 +132,15 @@ async fn a_request_that_is_none_is_refused_before_any_document_is_looked_at() {
         String::new(),
         "null".to_owned(),
         "[]".to_owned(),
+        // Right values in the order of the fields, without their names.
+        json!([
+            good["document"],
+            good["operator"],
+            1,
+            good["verifyingContract"],
+            null
+        ])
+        .to_string(),
         format!("{good} "),
         format!("{good}x"),
         changed("document", json!("AAA=")),
