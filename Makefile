@@ -1,7 +1,7 @@
 # Everything a developer of Nacre types. `make` alone lists the targets.
 
 .POSIX:
-.PHONY: help setup build demo test lint examples bench fuzz clean
+.PHONY: help setup build demo test lint examples bench conformance fuzz clean
 
 PYTHON = python3
 DEPS = $(CURDIR)/.deps
@@ -57,6 +57,10 @@ examples: setup ## train the example models anew, compare with the committed one
 bench: setup ## measure what SPECIFICATION.md promises, in a release build
 	cargo build --release --workspace $(FEATURES) --locked
 	$${CARGO_TARGET_DIR:-target}/release/nacre-bench
+	attestation-verifier/peers/bench.sh
+
+conformance: ## put the adversarial corpus to our verifier and to other public ones, write CONFORMANCE.md
+	attestation-verifier/peers/conformance.sh
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS each (needs cargo-fuzz and a nightly toolchain)
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "fuzz: cargo-fuzz or the nightly toolchain is missing (cargo install cargo-fuzz; rustup toolchain install nightly)." >&2; exit 1; }

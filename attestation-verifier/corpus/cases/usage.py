@@ -150,10 +150,10 @@ def _roots(shapes: Shapes) -> Iterator[Case]:
     )
     pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n"
     yield Case(
-        "root-broken-pem",
-        "The root given for trust begins as PEM and does not end.",
+        "root-as-pem",
+        "The root given for trust is text that begins as PEM, where DER is due.",
         USAGE,
-        "root-pem",
+        "root-certificate",
         short,
         root=pem,
     )
