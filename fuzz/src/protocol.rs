@@ -10,15 +10,18 @@ use nacre_protocol::dice::CertificateEvidence;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::evidence::{Evidence, MAX_EVIDENCE_JSON, channel_leaf};
 use nacre_protocol::identity::{IdentityStatement, StatementError};
+use nacre_protocol::ids::BootId;
 use nacre_protocol::manifest::{FunctionManifest, ManifestError, is_plain_file_name};
 use nacre_protocol::merkle::{Hash, InclusionError, MAX_LEAVES, Tree, leaf_hash, verify_inclusion};
 use nacre_protocol::receipt::{InferenceReceipt, ReceiptError, SignedReceipt, sign_batch};
 use nacre_protocol::receipt_file::{MAX_RECEIPT_FILE, ReceiptFile};
 use sha2::{Digest as _, Sha256};
 
-/// Reads an identity statement: what is taken has no second encoding.
+/// Reads an identity statement: what is taken has no second encoding, and everything that has the form is taken.
 pub fn identity_statement(data: &[u8]) -> Result<(), &'static str> {
-    match IdentityStatement::decode(data) {
+    let verdict = IdentityStatement::decode(data);
+    assert_eq!(verdict.as_ref().ok(), statement_by_position(data).as_ref());
+    match verdict {
         Ok(statement) => {
             assert_eq!(statement.encode(), data);
             assert_eq!(statement.user_data(), IdentityStatement::user_data_of(data));
@@ -31,6 +34,26 @@ pub fn identity_statement(data: &[u8]) -> Result<(), &'static str> {
         }
         Err(_) => Err("not-deterministic"),
     }
+}
+
+/// DESIGN §3.1 read without CBOR: every statement has the same length, and only the fields' bytes differ.
+fn statement_by_position(data: &[u8]) -> Option<IdentityStatement> {
+    const HEADS: [&[u8]; 4] = [
+        b"\xa5\x01\x01\x02\x58\x20",
+        b"\x03\x58\x40",
+        b"\x04\x58\x20",
+        b"\x05\x50",
+    ];
+    let (tls_spki_sha256, rest) = data.strip_prefix(HEADS[0])?.split_first_chunk()?;
+    let (receipt_key, rest) = rest.strip_prefix(HEADS[1])?.split_first_chunk()?;
+    let (hpke_key, rest) = rest.strip_prefix(HEADS[2])?.split_first_chunk()?;
+    let boot_id: &[u8; 16] = rest.strip_prefix(HEADS[3])?.try_into().ok()?;
+    Some(IdentityStatement {
+        tls_spki_sha256: *tls_spki_sha256,
+        receipt_key: *receipt_key,
+        hpke_key: *hpke_key,
+        boot_id: BootId::from_random(*boot_id),
+    })
 }
 
 /// Reads a receipt, as CBOR or as the header's text, and checks its signature against the key of [`BATCH`].

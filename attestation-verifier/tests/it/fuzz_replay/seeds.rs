@@ -273,6 +273,10 @@ fn policies() -> Vec<(&'static str, String)> {
         ),
         (
             "refused-policy-json.key",
+            one(&format!(r#","pcr08":"{}""#, pcr(9))),
+        ),
+        (
+            "refused-policy-pcr-index",
             one(&format!(r#","pcr5":"{}""#, pcr(6))),
         ),
         (

@@ -8,8 +8,10 @@
 
 pub mod broken;
 pub mod certificate;
+pub mod certificate_forms;
 pub mod ecdsa;
 pub mod encode;
+mod encode_certificate;
 pub mod envelope;
 pub mod mutate;
 pub mod payload;
