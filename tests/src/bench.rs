@@ -1,6 +1,10 @@
-//! `make bench`: the platform against bare ONNX Runtime in this process, side by side in one run.
+//! `make bench`: what SPECIFICATION.md promises, measured. A section a module: [`models`] and [`attested`].
 
+pub mod attested;
 pub mod bare;
+pub mod fairness;
+pub mod graph;
 pub mod load;
+pub mod models;
 pub mod report;
 pub mod samples;

@@ -1,5 +1,6 @@
 //! What the end-to-end tests and benchmarks share.
 
+pub mod attacker;
 pub mod bench;
 pub mod evil;
 pub mod examples;

@@ -10,6 +10,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
 };
 
 use crate::http::Answer;
@@ -26,12 +27,7 @@ pub struct RawTls {
 impl RawTls {
     /// Connects to `host:port`.
     pub fn connect(endpoint: &str) -> anyhow::Result<Self> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-            .with_no_client_auth();
+        let config = takes_anyone(&[&rustls::version::TLS13])?;
         let tcp = TcpStream::connect(endpoint)?;
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
@@ -87,6 +83,17 @@ pub fn post_head(path: &str, length: u64) -> Vec<u8> {
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
     .into_bytes()
+}
+
+/// A configuration with these versions that takes every certificate whose key signed the handshake.
+pub fn takes_anyone(versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// Takes every certificate whose key signed the handshake.

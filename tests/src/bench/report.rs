@@ -4,19 +4,15 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-const BEGIN: &str = "<!-- bench:begin (written by `make bench`) -->";
-const END: &str = "<!-- bench:end -->";
-
-/// Puts `text` between the markers.
-pub fn write(specification: &Path, text: &str) -> anyhow::Result<()> {
+/// Puts `text` between the markers of this section, which must be there.
+pub fn write(specification: &Path, section: &str, text: &str) -> anyhow::Result<()> {
+    let begin = format!("<!-- {section}:begin (written by `make bench`) -->");
+    let end = format!("<!-- {section}:end -->");
     let old = std::fs::read_to_string(specification)?;
-    let (before, rest) = old
-        .split_once(BEGIN)
-        .context("no begin marker in SPECIFICATION.md")?;
-    let (_, after) = rest
-        .split_once(END)
-        .context("no end marker in SPECIFICATION.md")?;
-    let new = format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", text.trim());
+    let missing = |marker: &str| format!("SPECIFICATION.md has no {marker}");
+    let (before, rest) = old.split_once(&begin).with_context(|| missing(&begin))?;
+    let (_, after) = rest.split_once(&end).with_context(|| missing(&end))?;
+    let new = format!("{before}{begin}\n\n{}\n\n{end}{after}", text.trim());
     Ok(std::fs::write(specification, new)?)
 }
 

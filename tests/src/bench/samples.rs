@@ -19,6 +19,16 @@ impl Samples {
         self.durations.extend(other.durations);
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.durations.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.durations.is_empty()
+    }
+
     /// The value that this share (0 to 1) of the samples does not exceed, in microseconds.
     pub fn percentile(&mut self, share: f64) -> f64 {
         self.durations.sort_unstable();
