@@ -39,7 +39,7 @@ test: setup build ## run every test (cargo-nextest if installed, else cargo test
 lint: $(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY) ## check format, lints, licences, sources and duplicate crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
-	cargo clippy -p nacre-enclave --locked -- -D warnings
+	cargo clippy -p nacre-enclave -p nacre-verifier --locked -- -D warnings
 	$(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY) --locked check licenses bans sources
 
 $(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY):

@@ -1,6 +1,7 @@
 //! The last two stages: evidence that the PKI vouches for, and an enclave that a policy trusts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::chain::Signer;
 use crate::error::{BindingError, TimeError, VerifyError};
@@ -43,7 +44,7 @@ impl VerifiedEvidence {
     ///
     /// [`VerifyError::Time`] or [`VerifyError::Measurements`], the first that applies.
     pub fn appraise(self, policy: &Policy) -> Result<TrustedEnclave, VerifyError> {
-        self.check_age(policy)?;
+        self.require_age(policy.max_age())?;
         let matched = policy.match_pcrs(&self.claims.pcrs, self.verified_at())?;
         let trusted_until = policy.measurements()[matched].not_after;
         Ok(TrustedEnclave {
@@ -61,6 +62,30 @@ impl VerifiedEvidence {
     /// [`VerifyError::Measurements`] where one of PCR0, PCR1 and PCR2 is absent or zero.
     pub fn image(&self) -> Result<ImageMeasurements, VerifyError> {
         Ok(ImageMeasurements::of(&self.claims.pcrs)?)
+    }
+
+    /// Checks that the document is at most so old, and not from a future further away than clocks may differ
+    /// (DESIGN §4 *Time*). [`Self::appraise`] does so with the policy's limit.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Time`]
+    pub fn require_age(&self, max_age: Duration) -> Result<(), VerifyError> {
+        let (at, timestamp) = (self.verified_at().0, self.timestamp_ms());
+        let ahead_ms = timestamp.saturating_sub(at);
+        let tolerance_ms = millis(FUTURE_TOLERANCE);
+        if ahead_ms > tolerance_ms {
+            let error = TimeError::Future {
+                ahead_ms,
+                tolerance_ms,
+            };
+            return Err(error.into());
+        }
+        let (age_ms, max_age_ms) = (self.age_ms(), millis(max_age));
+        if age_ms > max_age_ms {
+            return Err(TimeError::TooOld { age_ms, max_age_ms }.into());
+        }
+        Ok(())
     }
 
     /// Checks that the document's `nonce` is this one.
@@ -155,23 +180,6 @@ impl VerifiedEvidence {
     pub fn chain_not_after(&self) -> u64 {
         self.chain_not_after
     }
-
-    fn check_age(&self, policy: &Policy) -> Result<(), TimeError> {
-        let (at, timestamp) = (self.verified_at().0, self.timestamp_ms());
-        let ahead_ms = timestamp.saturating_sub(at);
-        let tolerance_ms = millis(FUTURE_TOLERANCE);
-        if ahead_ms > tolerance_ms {
-            return Err(TimeError::Future {
-                ahead_ms,
-                tolerance_ms,
-            });
-        }
-        let (age_ms, max_age_ms) = (self.age_ms(), millis(policy.max_age()));
-        if age_ms > max_age_ms {
-            return Err(TimeError::TooOld { age_ms, max_age_ms });
-        }
-        Ok(())
-    }
 }
 
 /// An enclave that the relying party's policy names, running at the time of verification.
@@ -218,6 +226,6 @@ fn require(found: Option<&[u8]>, expected: &[u8], error: BindingError) -> Result
     }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
