@@ -5,7 +5,8 @@
 //! `ok-…` must be accepted, one named `refused-<rule>` or `refused-<rule>.<which>` must be refused under that rule.
 //!
 //! Run a target with `cargo +nightly fuzz run document`; with `--no-default-features` where it is none of the enclave's,
-//! which take long to build. `make fuzz` runs all.
+//! which take long to build. `make fuzz` runs all. `seed_from_corpus.py` gives those that read whole documents the
+//! verifier's adversarial corpus to start from.
 
 #[allow(dead_code, reason = "the verifier's tests need more of it")]
 #[path = "../../attestation-verifier/tests/it/builder"]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use nacre_attestation_verifier::{Backend, RULES, ResultCode};
 
+use super::entry::forge::Forgery;
 use super::entry::forge::mutate::CHANGES;
 use super::entry::{broken_rules, differential, has_edits, signed_document};
 
@@ -19,19 +20,13 @@ impl Numbers {
     }
 }
 
-/// Changes of a forgery: each kind in turn, every second one with one to three others.
+/// One to three changes of a forgery, the first of each kind in turn.
 fn inputs(count: usize) -> impl Iterator<Item = Vec<u8>> {
     let mut numbers = Numbers(1);
     (0..count).map(move |index| {
-        let others = if index % 2 == 0 {
-            0
-        } else {
-            1 + numbers.next() % 3
-        };
-        let kinds = [index / 2]
-            .into_iter()
-            .chain((0..others).map(|_| numbers.next() as usize));
-        let kinds: Vec<_> = kinds.map(|kind| kind % CHANGES.len()).collect();
+        let others = numbers.next() % 3;
+        let others = (0..others).map(|_| numbers.next() as usize % CHANGES.len());
+        let kinds: Vec<_> = [index % CHANGES.len()].into_iter().chain(others).collect();
         let mut change = |kind: usize| {
             let bytes = numbers.next().to_le_bytes();
             [vec![kind as u8], bytes[..5].to_vec()].concat()
@@ -40,9 +35,27 @@ fn inputs(count: usize) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
+/// Every change alone with small numbers, so that every form of a part is there; each document once.
+fn forms() -> impl Iterator<Item = Vec<u8>> {
+    let kinds = 0..CHANGES.len() as u8;
+    let places = kinds.flat_map(|kind| (1..3).map(move |place| [kind, place]));
+    let all = places
+        .flat_map(|[kind, place]| (0..160).map(move |number| vec![kind, place, number, 0, 0, 0]));
+    let mut seen = BTreeSet::new();
+    all.filter(move |input| seen.insert(Forgery::from_bytes(input).encode().document))
+}
+
+#[test]
+fn every_form_of_every_part_is_judged_as_the_model_says() {
+    let verdicts: Vec<_> = forms().map(|input| signed_document(&input)).collect();
+    let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+    println!("{accepted} of {} accepted", verdicts.len());
+    assert!(accepted >= 100 && verdicts.len() >= 4 * accepted / 3);
+}
+
 #[test]
 fn documents_signed_again_are_judged_as_their_model_says() {
-    const INPUTS: usize = 2_400;
+    const INPUTS: usize = 2_000;
     let (mut accepted, mut reached) = (0, BTreeSet::new());
     for input in inputs(INPUTS) {
         match signed_document(&input) {
@@ -54,11 +67,8 @@ fn documents_signed_again_are_judged_as_their_model_says() {
         "{accepted} of {INPUTS} accepted, {} rules reached",
         reached.len()
     );
-    let missed: Vec<_> = RULES
-        .iter()
-        .filter(|(rule, _)| !reached.contains(rule))
-        .collect();
-    println!("not reached: {missed:?}");
+    let missed = RULES.iter().filter(|(rule, _)| !reached.contains(rule));
+    println!("not reached: {:?}", missed.collect::<Vec<_>>());
     assert!(
         accepted >= INPUTS / 5,
         "the inputs are too wild: {accepted} accepted"
@@ -76,7 +86,7 @@ fn the_model_of_a_refused_document_breaks_few_rules() {
         .collect();
     let few = broken.iter().filter(|rules| **rules <= 2).count();
     println!("{few} of {} break one or two", broken.len());
-    assert!(few * 3 > broken.len() * 2, "{few} of {}", broken.len());
+    assert!(few * 2 > broken.len(), "{few} of {}", broken.len());
 }
 
 #[test]

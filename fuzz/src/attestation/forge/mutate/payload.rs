@@ -49,7 +49,7 @@ pub(super) fn unknown_key(forgery: &mut Forgery, place: u8, number: u32) {
         0 => Value::Nested((number % 12) as u8),
         1 => Value::Many((number % 300) as u16),
         // As large as a document may be, and larger.
-        2 if number.is_multiple_of(2) => Value::User(Some(vec![0; number as usize % 16_384])),
+        2 => Value::User(Some(vec![0; number as usize % 20_000])),
         _ => Value::Odd(pick(payload::UNKNOWN_VALUES, number)),
     };
     add(forgery, &format!("new {}", number % 64), value);
