@@ -190,9 +190,26 @@ pub fn markdown(figures: &[Figure], targets: &[Target]) -> String {
     text
 }
 
+/// The page with these tables between its markers, in the place of what stood there; nothing where it has no markers.
+pub fn between_markers(page: &str, tables: &str) -> Option<String> {
+    const BEGIN: &str = "<!-- verify:begin (written by `make bench`) -->";
+    const END: &str = "<!-- verify:end -->";
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", tables.trim()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_replace_the_tables_before_and_nothing_else() {
+        let page = "a\n<!-- verify:begin (written by `make bench`) -->\n\nold\n\n<!-- verify:end -->\nb";
+        let new = between_markers(page, "new\n").expect("it has markers");
+        assert_eq!(new, page.replace("old", "new"));
+        assert_eq!(between_markers("a", "new"), None);
+    }
 
     #[test]
     fn a_promise_is_kept_at_its_bound_and_missed_beyond() {
