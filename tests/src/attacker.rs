@@ -1,4 +1,5 @@
-//! Callers who take what they can get, all from one address of their own, 127.0.0.2.
+//! Callers who take what they can get, all from one address of their own, 127.0.0.2, and on a thread of their own, so
+//! that they are in nobody's way but where everybody's connections meet.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -33,11 +34,11 @@ pub enum Attack {
     NeverRead(usize),
 }
 
-/// Attackers at work, until dropped.
+/// Attackers at work, until dropped, which must not happen within a runtime.
 #[derive(Debug)]
 pub struct Attackers {
     seen: Arc<Seen>,
-    _tasks: JoinSet<()>,
+    _runtime: Runtime,
 }
 
 /// What happened to them.
@@ -49,7 +50,7 @@ struct Seen {
 }
 
 impl Attackers {
-    /// Lets them loose on `endpoint`. Must be called within a tokio runtime.
+    /// Lets them loose on `endpoint`.
     pub fn start(endpoint: SocketAddr, attack: Attack) -> anyhow::Result<Self> {
         let (Attack::AskInALoop(count)
         | Attack::ConnectInALoop(count)
@@ -57,14 +58,17 @@ impl Attackers {
         | Attack::NeverRead(count)) = attack;
         let seen = Arc::new(Seen::default());
         let config = Arc::new(takes_anyone(&[&TLS13])?);
-        let mut tasks = JoinSet::new();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
         for _ in 0..count {
             let one = One {
                 endpoint,
                 config: Arc::clone(&config),
                 seen: Arc::clone(&seen),
             };
-            tasks.spawn(async move {
+            runtime.spawn(async move {
                 loop {
                     // However it ended, it begins again: but not without letting others run.
                     let _ = one.attack(attack).await;
@@ -74,7 +78,7 @@ impl Attackers {
         }
         Ok(Self {
             seen,
-            _tasks: tasks,
+            _runtime: runtime,
         })
     }
 

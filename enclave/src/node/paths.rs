@@ -1,7 +1,8 @@
 //! The paths that every attested program answers: evidence for this connection (DESIGN §3.2), and probes.
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, Uri};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 use nacre_protocol::ATTESTATION_PATH;
 use nacre_protocol::encoding::array_from_base64url;
@@ -68,7 +69,11 @@ impl Node {
             let title = "This connection asked for evidence too often";
             let problem = Problem::new(503, "too-many-attestations", title);
             let detail = "a connection is answered 16 times at once, and then once a second";
-            return reply::problem(&problem.with_detail(detail));
+            let mut refusal = reply::problem(&problem.with_detail(detail));
+            // Who asks on has to connect again, and that is where the host lets others go first.
+            let close = HeaderValue::from_static("close");
+            refusal.headers_mut().insert(CONNECTION, close);
+            return refusal;
         }
         let leaf = channel_leaf(&nonce, exporter.bytes());
         match self.freshness.evidence(leaf).await {

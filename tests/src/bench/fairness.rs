@@ -55,17 +55,15 @@ pub fn measure(runtime: &Runtime, target: &Target, node: &str) -> anyhow::Result
     let node = node.parse().context("the node's address")?;
     let mut cases = Vec::new();
     for (name, attack) in CASES {
-        let case = runtime.block_on(async {
-            let attackers = attack.map(|attack| Attackers::start(node, attack));
-            let attackers = attackers.transpose()?;
-            let others = load(target, CALLERS, WINDOW).await?;
-            let asked = attackers.map_or((0, 0), |a| (a.answered(), a.refused()));
-            anyhow::Ok(Case {
-                name,
-                others,
-                asked,
-            })
-        })?;
+        let attackers = attack.map(|attack| Attackers::start(node, attack));
+        let attackers = attackers.transpose()?;
+        let others = runtime.block_on(load(target, CALLERS, WINDOW))?;
+        let asked = attackers.map_or((0, 0), |a| (a.answered(), a.refused()));
+        let case = Case {
+            name,
+            others,
+            asked,
+        };
         cases.push(case);
     }
     Ok(cases)
