@@ -20,8 +20,25 @@ use super::forge::encode::signed_bytes;
 
 /// Panics where accepted bytes break DESIGN §4.
 pub fn check(document: &[u8], root: &[u8], at_ms: u64, evidence: &VerifiedEvidence) {
-    assert!(document.len() <= 16 * 1024);
     let (payload, signature) = envelope(document);
+    let Some(leaf) = check_unsigned(document, root, at_ms, evidence) else {
+        return;
+    };
+    let Ok(signature) = Signature::from_slice(&signature) else {
+        panic!("r or s is out of range");
+    };
+    assert!(leaf.verify(&signed_bytes(&payload), &signature).is_ok());
+}
+
+/// The same without the document's own signature; returns the key under which it must hold, where the certificates can
+/// be read.
+pub fn check_unsigned(
+    document: &[u8],
+    root: &[u8],
+    at_ms: u64,
+    evidence: &VerifiedEvidence,
+) -> Option<VerifyingKey> {
+    assert!(document.len() <= 16 * 1024);
     let parsed = match UnverifiedDocument::parse(document) {
         Ok(parsed) => parsed,
         Err(error) => panic!("verified, but not a document: {error}"),
@@ -29,17 +46,11 @@ pub fn check(document: &[u8], root: &[u8], at_ms: u64, evidence: &VerifiedEviden
     let claims = parsed.claims();
     assert_eq!(evidence.timestamp_ms(), claims.timestamp_ms);
     assert_eq!(evidence.pcrs(), &claims.pcrs);
-    self::claims(&payload, claims);
+    self::claims(&envelope(document).0, claims);
     let mut chain: Vec<_> = claims.cabundle.iter().map(Vec::as_slice).collect();
     chain.push(&claims.certificate);
     assert_eq!(chain[0], root, "the root is not the one that is pinned");
-    let Some(leaf) = chain_holds(&chain, at_ms) else {
-        return;
-    };
-    let Ok(signature) = Signature::from_slice(&signature) else {
-        panic!("r or s is out of range");
-    };
-    assert!(leaf.verify(&signed_bytes(&payload), &signature).is_ok());
+    chain_holds(&chain, at_ms)
 }
 
 /// Payload and signature of a COSE_Sign1.
