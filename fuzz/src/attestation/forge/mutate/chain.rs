@@ -117,7 +117,7 @@ pub(super) fn key(forgery: &mut Forgery, place: u8, number: u32) {
 pub(super) fn insert_authority(forgery: &mut Forgery, place: u8, number: u32) {
     let count = [1, 1, 2, 5, 6, 7][usize::from(place) % 6];
     for next in 0..count {
-        let name = (3 + (number + next) % 4) as u8;
+        let name = (3 + (number % 4 + next) % 4) as u8;
         let validity = (1_749_859_200 + i64::from(next), 1_750_032_000);
         let position = 1.min(forgery.chain.len());
         forgery
