@@ -1,4 +1,4 @@
-//! What has been verified before: links of certificate chains.
+//! What has been verified before: links of certificate chains, and documents.
 //!
 //! Almost every document of an enclave, of an instance and of a region comes with certificates that were seen already,
 //! and an ECDSA verification is nearly all that a document costs. So a verifier remembers *that a certificate's
@@ -17,29 +17,41 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 
+use crate::envelope::SIGNATURE_BYTES;
 use crate::signature::PublicKey;
 
-/// Links that hold, the most recently used of them.
+/// Signatures that hold, the most recently used of them.
 #[derive(Debug)]
-pub(crate) struct ChainCache {
-    links: Option<Mutex<LruCache<LinkHash, ()>>>,
+pub(crate) struct Cache {
+    known: Option<Mutex<LruCache<SignatureHash, ()>>>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
-/// One certificate under one issuer's key.
+/// One signature over something under one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct LinkHash([u8; 32]);
+pub(crate) struct SignatureHash([u8; 32]);
 
-impl LinkHash {
-    pub(crate) fn of(issuer: &PublicKey, certificate: &[u8]) -> Self {
+impl SignatureHash {
+    /// A certificate, which brings its signature with it, under its issuer's key.
+    pub(crate) fn of_certificate(issuer: &PublicKey, certificate: &[u8]) -> Self {
         // The key's length is fixed: the two cannot run into each other.
         let hash = Sha256::new_with_prefix(issuer.point()).chain_update(certificate);
         Self(hash.finalize().into())
     }
+
+    /// A document under its leaf's key. These are kept apart from certificates.
+    pub(crate) fn of_document(
+        leaf: &PublicKey,
+        payload: &[u8],
+        signature: &[u8; SIGNATURE_BYTES],
+    ) -> Self {
+        let hash = Sha256::new_with_prefix(leaf.point()).chain_update(signature);
+        Self(hash.chain_update(payload).finalize().into())
+    }
 }
 
-/// How often a certificate's signature did not have to be verified, and how often it had to be.
+/// How often a signature did not have to be verified, and how often it had to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CacheStats {
     /// Signatures that were known to hold.
@@ -48,37 +60,37 @@ pub struct CacheStats {
     pub misses: u64,
 }
 
-impl ChainCache {
-    /// A cache of so many links; of none, it remembers nothing.
+impl Cache {
+    /// A cache of so many signatures; of none, it remembers nothing.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            links: NonZeroUsize::new(capacity).map(|capacity| Mutex::new(LruCache::new(capacity))),
+            known: NonZeroUsize::new(capacity).map(|capacity| Mutex::new(LruCache::new(capacity))),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn is_enabled(&self) -> bool {
-        self.links.is_some()
+        self.known.is_some()
     }
 
-    /// Whether the link is known to hold. It counts as used then.
-    pub(crate) fn knows(&self, link: &LinkHash) -> bool {
+    /// Whether the signature is known to hold. It counts as used then.
+    pub(crate) fn knows(&self, signature: &SignatureHash) -> bool {
         let known = self
             .lock()
-            .is_some_and(|mut links| links.get(link).is_some());
+            .is_some_and(|mut known| known.get(signature).is_some());
         let counter = if known { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         known
     }
 
-    /// Remembers links of a chain that was verified up to the trusted root.
-    pub(crate) fn learn(&self, verified: &[LinkHash]) {
-        let Some(mut links) = self.lock() else {
+    /// Remembers signatures that were verified, below a chain that leads to the trusted root.
+    pub(crate) fn learn(&self, verified: &[SignatureHash]) {
+        let Some(mut known) = self.lock() else {
             return;
         };
-        for link in verified {
-            links.put(*link, ());
+        for signature in verified {
+            known.put(*signature, ());
         }
     }
 
@@ -90,9 +102,9 @@ impl ChainCache {
     }
 
     /// The set is whole after every statement: a panic elsewhere does not spoil it.
-    fn lock(&self) -> Option<MutexGuard<'_, LruCache<LinkHash, ()>>> {
-        let links = self.links.as_ref()?;
-        Some(links.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> Option<MutexGuard<'_, LruCache<SignatureHash, ()>>> {
+        let known = self.known.as_ref()?;
+        Some(known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -100,13 +112,13 @@ impl ChainCache {
 mod tests {
     use super::*;
 
-    fn link(number: u8) -> LinkHash {
-        LinkHash([number; 32])
+    fn link(number: u8) -> SignatureHash {
+        SignatureHash([number; 32])
     }
 
     #[test]
     fn it_knows_the_most_recently_used_and_no_more() {
-        let cache = ChainCache::new(2);
+        let cache = Cache::new(2);
         cache.learn(&[link(1), link(2)]);
         assert!(cache.knows(&link(1)));
         cache.learn(&[link(3)]);
@@ -117,7 +129,7 @@ mod tests {
 
     #[test]
     fn without_room_it_remembers_nothing() {
-        let cache = ChainCache::new(0);
+        let cache = Cache::new(0);
         cache.learn(&[link(1)]);
         assert!(!cache.knows(&link(1)) && !cache.is_enabled());
     }

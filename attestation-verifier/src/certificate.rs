@@ -8,7 +8,7 @@ use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::name::RdnSequence;
 
 use crate::backend::Backend;
-use crate::cache::LinkHash;
+use crate::cache::SignatureHash;
 use crate::certificate_time::certificate_time;
 use crate::der_rules::is_der;
 use crate::error::CertificateError;
@@ -87,8 +87,8 @@ impl<'a> Certificate<'a> {
     }
 
     /// What stands for "the key of `issuer` signed this certificate" in the cache.
-    pub(crate) fn link_to(&self, issuer: &Certificate<'_>) -> LinkHash {
-        LinkHash::of(&issuer.public_key, self.der)
+    pub(crate) fn link_to(&self, issuer: &Certificate<'_>) -> SignatureHash {
+        SignatureHash::of_certificate(&issuer.public_key, self.der)
     }
 
     /// Checks the validity, whose ends both belong to it (RFC 5280 §4.1.2.5).

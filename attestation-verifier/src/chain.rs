@@ -2,7 +2,7 @@
 //! AWS NSM spec §3.2.3; RFC 5280 §6.1, without policies, name constraints and revocation).
 
 use crate::backend::Backend;
-use crate::cache::ChainCache;
+use crate::cache::Cache;
 use crate::certificate::Certificate;
 use crate::error::{CertificateError, CertificatePosition, ChainError};
 use crate::payload::DocumentClaims;
@@ -68,7 +68,7 @@ fn check_signatures(
     bundle: &[Certificate<'_>],
     leaf: &Certificate<'_>,
     backend: Backend,
-    cache: &ChainCache,
+    cache: &Cache,
 ) -> Result<(), ChainError> {
     let mut verified = Vec::new();
     for (link, issuer) in links(bundle, leaf).skip(1).zip(bundle) {

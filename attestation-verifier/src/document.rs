@@ -74,12 +74,7 @@ impl UnverifiedDocument {
         at: VerificationTime,
     ) -> Result<VerifiedEvidence, VerifyError> {
         let signer = verify_chain(&self.claims, verifier, at.at())?;
-        verify_document(
-            verifier.backend(),
-            &signer.public_key,
-            &self.payload,
-            &self.signature,
-        )?;
+        verify_document(verifier, &signer.public_key, &self.payload, &self.signature)?;
         let root_kind = verifier.roots().kind();
         Ok(VerifiedEvidence::new(self.claims, root_kind, at, &signer))
     }

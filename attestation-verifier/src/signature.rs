@@ -4,24 +4,38 @@
 use der::asn1::UintRef;
 use der::{Decode, Reader};
 
-use crate::backend::Backend;
+use crate::cache::SignatureHash;
 use crate::certificate::{finish, sequence, start};
 use crate::envelope::{SIGNATURE_BYTES, signed_bytes};
 use crate::error::{CertificateError, SignatureError};
+use crate::verifier::Verifier;
 
 /// Checks the document's own signature over the payload as received (DESIGN §4 *Signature*). A high s is accepted:
 /// AWS sends it about half of the time.
+///
+/// Where the verifier remembers documents, one that was verified under this key is not verified again.
 pub(crate) fn verify_document(
-    backend: Backend,
+    verifier: &Verifier,
     key: &PublicKey,
     payload: &[u8],
     signature: &[u8; SIGNATURE_BYTES],
 ) -> Result<(), SignatureError> {
-    let signature = Signature::from_fixed(signature).ok_or(SignatureError::OutOfRange)?;
-    match backend.holds(key, &signed_bytes(payload), &signature) {
-        true => Ok(()),
-        false => Err(SignatureError::Invalid),
+    let numbers = Signature::from_fixed(signature).ok_or(SignatureError::OutOfRange)?;
+    let holds = || {
+        verifier
+            .backend()
+            .holds(key, &signed_bytes(payload), &numbers)
+    };
+    let documents = verifier.documents();
+    if !documents.is_enabled() {
+        return holds().then_some(()).ok_or(SignatureError::Invalid);
     }
+    let hash = SignatureHash::of_document(key, payload, signature);
+    if !documents.knows(&hash) {
+        holds().then_some(()).ok_or(SignatureError::Invalid)?;
+        documents.learn(&[hash]);
+    }
+    Ok(())
 }
 
 /// A public key: an uncompressed point (RFC 5480 §2.2) that lies on the curve and is not the one at infinity.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::backend::Backend;
-use crate::cache::{CacheStats, ChainCache};
+use crate::cache::{Cache, CacheStats};
 use crate::document::UnverifiedDocument;
 use crate::error::VerifyError;
 use crate::evidence::VerifiedEvidence;
@@ -28,7 +28,8 @@ pub const DEFAULT_CACHE_CAPACITY: usize = 4096;
 pub struct Verifier {
     roots: Roots,
     backend: Backend,
-    cache: ChainCache,
+    cache: Cache,
+    documents: Cache,
 }
 
 impl Verifier {
@@ -37,7 +38,8 @@ impl Verifier {
         Self {
             roots,
             backend: Backend::default(),
-            cache: ChainCache::new(DEFAULT_CACHE_CAPACITY),
+            cache: Cache::new(DEFAULT_CACHE_CAPACITY),
+            documents: Cache::new(0),
         }
     }
 
@@ -51,7 +53,18 @@ impl Verifier {
     /// The same verifier with an empty memory of so many links; 0 turns it off.
     #[must_use]
     pub fn with_cache_capacity(mut self, links: usize) -> Self {
-        self.cache = ChainCache::new(links);
+        self.cache = Cache::new(links);
+        self
+    }
+
+    /// The same verifier that also remembers so many documents whose signature it has verified; 0, as a new one has it,
+    /// turns it off.
+    ///
+    /// It helps where the same bytes come again and again: an enclave answers all who ask at one moment with one
+    /// document, each with another path to its nonce. Nothing else of a verdict is remembered.
+    #[must_use]
+    pub fn with_document_memory(mut self, documents: usize) -> Self {
+        self.documents = Cache::new(documents);
         self
     }
 
@@ -78,12 +91,21 @@ impl Verifier {
         self.backend
     }
 
-    /// How often the memory helped.
+    /// How often the memory of certificates helped.
     pub fn cache_stats(&self) -> CacheStats {
         self.cache.stats()
     }
 
-    pub(crate) fn cache(&self) -> &ChainCache {
+    /// How often the memory of documents helped.
+    pub fn document_stats(&self) -> CacheStats {
+        self.documents.stats()
+    }
+
+    pub(crate) fn documents(&self) -> &Cache {
+        &self.documents
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
         &self.cache
     }
 }

@@ -18,7 +18,7 @@ impl Trust {
     /// Trust in enclaves under this root that satisfy this policy.
     pub fn new(roots: Roots, policy: Policy) -> Self {
         Self {
-            verifier: Arc::new(Verifier::new(roots)),
+            verifier: Arc::new(Verifier::new(roots).with_document_memory(DOCUMENTS)),
             policy: Arc::new(RwLock::new(Arc::new(policy))),
         }
     }
@@ -54,3 +54,6 @@ impl Trust {
         &self.verifier
     }
 }
+
+/// How many documents are remembered: connections that are opened at one moment get the same one.
+const DOCUMENTS: usize = 64;

@@ -213,7 +213,9 @@ impl Case {
 }
 
 fn verifier(roots: &Roots, backend: Backend) -> Verifier {
-    Verifier::new(roots.clone()).with_backend(backend)
+    Verifier::new(roots.clone())
+        .with_backend(backend)
+        .with_document_memory(16)
 }
 
 fn verdict(code: ResultCode, rule: &str) -> Verdict {

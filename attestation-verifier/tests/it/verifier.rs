@@ -6,7 +6,7 @@ use nacre_attestation_verifier::{
     Backend, ResultCode, UnixMillis, VerificationTime, Verifier, VerifyError,
 };
 
-use crate::builder::{DocumentOrder, NOW_MS, cbor, der};
+use crate::builder::{DocumentOrder, Envelope, NOW_MS, cbor, der};
 
 /// Signatures of the chain: all but the root's.
 const LINKS: u64 = 2;
@@ -139,6 +139,46 @@ fn a_chain_that_does_not_hold_is_not_remembered() {
     }
     // Not even its intermediate, which is genuine.
     assert_eq!(verifier.cache_stats().hits, 0);
+}
+
+#[test]
+fn a_document_that_comes_again_is_judged_again_but_for_its_signature() {
+    let mut order = DocumentOrder::valid();
+    let verifier = Verifier::new(order.roots()).with_document_memory(8);
+    let document = order.make();
+    for _ in 0..3 {
+        assert_eq!(ask(&verifier, &document, NOW_MS), Ok(()));
+    }
+    let stats = verifier.document_stats();
+    assert_eq!((stats.hits, stats.misses), (2, 1));
+    // The leaf ends at 1750006800.
+    assert_eq!(
+        rule(ask(&verifier, &document, 1_750_006_801_000)),
+        "certificate-expired"
+    );
+    // Every byte of payload and signature counts.
+    for from_end in [1, 48, 96, 200] {
+        let mut other = document.clone();
+        let at = other.len() - from_end;
+        other[at] ^= 1;
+        let error = ask(&verifier, &other, NOW_MS).unwrap_err();
+        assert_ne!(error.code(), ResultCode::Trusted, "{error}");
+        assert!(ask(&verifier, &other, NOW_MS).is_err(), "{from_end}");
+    }
+    // The same payload and signature under another leaf, which never signed it.
+    let (payload, signature) = (order.payload(), order.sign(&order.payload()));
+    order.leaf.key_seed = 79;
+    assert_ne!(order.payload(), payload);
+    let forged = Envelope::new(order.payload(), signature.to_bytes().to_vec()).make();
+    assert_eq!(rule(ask(&verifier, &forged, NOW_MS)), "signature-invalid");
+    assert_eq!(rule(ask(&verifier, &forged, NOW_MS)), "signature-invalid");
+    // A new verifier remembers no documents unless it is told to.
+    let plain = Verifier::new(order.roots());
+    let _ = (
+        ask(&plain, &document, NOW_MS),
+        ask(&plain, &document, NOW_MS),
+    );
+    assert_eq!(plain.document_stats().hits, 0);
 }
 
 #[test]
