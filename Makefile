@@ -64,6 +64,7 @@ conformance: ## put the adversarial corpus to our verifier and to other public o
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS each (needs cargo-fuzz and a nightly toolchain)
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "fuzz: cargo-fuzz or the nightly toolchain is missing (cargo install cargo-fuzz; rustup toolchain install nightly)." >&2; exit 1; }
+	@$(PYTHON) fuzz/seed_from_corpus.py
 	cargo +nightly fuzz build
 	@set -e; targets=$$(cargo +nightly fuzz list); for target in $$targets; do \
 		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \

@@ -65,7 +65,7 @@ impl UnverifiedDocument {
         roots: &Roots,
         at: VerificationTime,
     ) -> Result<VerifiedEvidence, VerifyError> {
-        self.verify_by(&Verifier::new(roots.clone()).with_cache_capacity(0), at)
+        self.verify_by(&Verifier::forgetful(roots.clone()), at)
     }
 
     pub(crate) fn verify_by(

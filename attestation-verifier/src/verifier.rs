@@ -36,9 +36,17 @@ impl Verifier {
     /// A verifier with the fastest [`Backend`] of this build, that remembers [`DEFAULT_CACHE_CAPACITY`] links.
     pub fn new(roots: Roots) -> Self {
         Self {
+            cache: Cache::new(DEFAULT_CACHE_CAPACITY),
+            ..Self::forgetful(roots)
+        }
+    }
+
+    /// A verifier for one question: it has no memory, not even an empty one.
+    pub(crate) fn forgetful(roots: Roots) -> Self {
+        Self {
             roots,
             backend: Backend::default(),
-            cache: Cache::new(DEFAULT_CACHE_CAPACITY),
+            cache: Cache::new(0),
             documents: Cache::new(0),
         }
     }
