@@ -1,13 +1,15 @@
 //! Which implementation of ECDSA does the arithmetic.
 //!
 //! The seam is narrow: what a public key and a signature must look like is decided before it, in [`crate::signature`],
-//! once for all. A backend answers one question: does this signature hold? Both must give the same answer to every
-//! question; the whole corpus and a fuzz target put the same bytes to both.
+//! once for all. A backend answers two questions: is this a point of the curve, and does this signature hold? Both
+//! must give the same answer to every question; the whole corpus and a fuzz target put the same bytes to both.
 
+#[cfg(feature = "aws-lc")]
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, ParsedPublicKey};
 use p384::ecdsa::VerifyingKey;
 use p384::ecdsa::signature::Verifier as _;
 
-use crate::signature::{PublicKey, Signature};
+use crate::signature::{POINT_BYTES, Signature};
 
 /// An implementation of ECDSA on P-384 with SHA-384.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,12 +39,14 @@ impl Backend {
         }
     }
 
-    /// Whether the signature holds for the message under the key.
-    pub(crate) fn holds(self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+    /// Reads 0x04 ‖ X ‖ Y; nothing where that is no point of the curve.
+    pub(crate) fn key(self, point: &[u8; POINT_BYTES]) -> Option<Key> {
         match self {
-            Self::Portable => holds_portable(key, message, signature),
+            Self::Portable => VerifyingKey::from_sec1_bytes(point).ok().map(Key::Portable),
             #[cfg(feature = "aws-lc")]
-            Self::AwsLc => holds_aws_lc(key, message, signature),
+            Self::AwsLc => ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
+                .ok()
+                .map(Key::AwsLc),
         }
     }
 }
@@ -57,19 +61,22 @@ impl Default for Backend {
     }
 }
 
-fn holds_portable(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-    let key = VerifyingKey::from_sec1_bytes(key.point());
-    let signature = p384::ecdsa::Signature::from_slice(signature.bytes());
-    match (key, signature) {
-        (Ok(key), Ok(signature)) => key.verify(message, &signature).is_ok(),
-        _ => false,
-    }
+/// A public key as a backend keeps it.
+#[derive(Debug)]
+pub(crate) enum Key {
+    Portable(VerifyingKey),
+    #[cfg(feature = "aws-lc")]
+    AwsLc(ParsedPublicKey),
 }
 
-#[cfg(feature = "aws-lc")]
-fn holds_aws_lc(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
-    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key.point())
-        .verify(message, signature.bytes())
-        .is_ok()
+impl Key {
+    /// Whether the signature holds for the message.
+    pub(crate) fn holds(&self, message: &[u8], signature: &Signature) -> bool {
+        match self {
+            Self::Portable(key) => p384::ecdsa::Signature::from_slice(signature.bytes())
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            #[cfg(feature = "aws-lc")]
+            Self::AwsLc(key) => key.verify_sig(message, signature.bytes()).is_ok(),
+        }
+    }
 }

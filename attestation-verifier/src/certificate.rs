@@ -4,8 +4,7 @@
 //! choice, the encoding itself is compared instead of what it means.
 
 use der::asn1::{AnyRef, BitStringRef, UintRef};
-use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
-use x509_cert::name::RdnSequence;
+use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
 use crate::backend::Backend;
 use crate::cache::SignatureHash;
@@ -33,7 +32,8 @@ pub(crate) struct Certificate<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, CertificateError> {
+    /// Reads a certificate; the backend judges its key's point.
+    pub(crate) fn parse(bytes: &'a [u8], backend: Backend) -> Result<Self, CertificateError> {
         let mut reader = start(bytes)?;
         let mut outer = sequence(&mut reader, "certificate")?;
         finish(reader, "certificate")?;
@@ -52,7 +52,7 @@ impl<'a> Certificate<'a> {
         let issuer = name(&mut tbs, "issuer")?;
         let (not_before, not_after) = validity(&mut tbs)?;
         let subject = name(&mut tbs, "subject")?;
-        let public_key = subject_public_key(&mut tbs)?;
+        let public_key = subject_public_key(&mut tbs, backend)?;
         no_unique_identifier(&tbs)?;
         let extensions = Extensions::read(&mut tbs)?;
         finish(tbs, "extensions")?;
@@ -75,12 +75,8 @@ impl<'a> Certificate<'a> {
     }
 
     /// Checks that the key of `issuer` signed this certificate.
-    pub(crate) fn check_issued_by(
-        &self,
-        issuer: &Certificate<'_>,
-        backend: Backend,
-    ) -> Result<(), CertificateError> {
-        match backend.holds(&issuer.public_key, self.to_be_signed, &self.signature) {
+    pub(crate) fn check_issued_by(&self, issuer: &Certificate<'_>) -> Result<(), CertificateError> {
+        match issuer.public_key.holds(self.to_be_signed, &self.signature) {
             true => Ok(()),
             false => Err(CertificateError::BadSignature),
         }
@@ -139,12 +135,50 @@ fn signature_algorithm(reader: &mut SliceReader<'_>) -> Result<(), CertificateEr
 
 fn name<'a>(tbs: &mut SliceReader<'a>, which: &'static str) -> Result<&'a [u8], CertificateError> {
     let bytes = raw(tbs, which)?;
-    let parsed = RdnSequence::from_der(bytes).map_err(|_| CertificateError::Name(which))?;
-    let canonical = parsed.to_der().map_err(|_| CertificateError::Name(which))?;
-    if parsed.is_empty() || parsed.iter().any(|rdn| rdn.is_empty()) || canonical != bytes {
-        return Err(CertificateError::Name(which));
+    match is_name(bytes) {
+        true => Ok(bytes),
+        false => Err(CertificateError::Name(which)),
     }
-    Ok(bytes)
+}
+
+/// `SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY }`, none of them empty (RFC 5280 §4.1.2.4).
+fn is_name(bytes: &[u8]) -> bool {
+    let attribute = |bytes: &[u8]| {
+        let Some(mut parts) = content_of(bytes, Tag::Sequence) else {
+            return false;
+        };
+        let kind = parts.tlv_bytes().ok().and_then(<[u8]>::first);
+        kind == Some(&OBJECT_IDENTIFIER) && parts.tlv_bytes().is_ok() && parts.is_finished()
+    };
+    // The elements of a SET OF stand in ascending order (X.690 §11.6).
+    let ascending = |before: &[u8], value: &[u8]| before <= value;
+    let relative = |bytes: &[u8]| is_row(content_of(bytes, Tag::Set), attribute, ascending);
+    is_row(content_of(bytes, Tag::Sequence), relative, |_, _| true)
+}
+
+/// Whether there is at least one value, each is as it must be, and stands in order with the one before it.
+fn is_row(
+    values: Option<SliceReader<'_>>,
+    each: impl Fn(&[u8]) -> bool,
+    in_order: impl Fn(&[u8], &[u8]) -> bool,
+) -> bool {
+    let Some(mut values) = values.filter(|values| !values.is_finished()) else {
+        return false;
+    };
+    let mut before: &[u8] = &[];
+    while !values.is_finished() {
+        match values.tlv_bytes() {
+            Ok(value) if each(value) && in_order(before, value) => before = value,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// The inside of a value with this tag.
+fn content_of(bytes: &[u8], tag: Tag) -> Option<SliceReader<'_>> {
+    let value = AnyRef::from_der(bytes).ok()?;
+    (value.tag() == tag).then(|| SliceReader::new(value.value()).ok())?
 }
 
 fn validity(tbs: &mut SliceReader<'_>) -> Result<(i64, i64), CertificateError> {
@@ -159,12 +193,16 @@ fn validity(tbs: &mut SliceReader<'_>) -> Result<(i64, i64), CertificateError> {
     Ok((not_before, not_after))
 }
 
-fn subject_public_key(tbs: &mut SliceReader<'_>) -> Result<PublicKey, CertificateError> {
+fn subject_public_key(
+    tbs: &mut SliceReader<'_>,
+    backend: Backend,
+) -> Result<PublicKey, CertificateError> {
     let mut reader = sequence(tbs, "subjectPublicKeyInfo")?;
     if raw(&mut reader, "subjectPublicKeyInfo")? != EC_PUBLIC_KEY_ON_P384 {
         return Err(CertificateError::PublicKeyAlgorithm);
     }
-    let key = PublicKey::parse(octets(&mut reader, CertificateError::PublicKeyPoint)?)?;
+    let point = octets(&mut reader, CertificateError::PublicKeyPoint)?;
+    let key = PublicKey::parse(point, backend)?;
     finish(reader, "subjectPublicKeyInfo")?;
     Ok(key)
 }
@@ -216,6 +254,9 @@ pub(crate) fn finish(reader: SliceReader<'_>, what: &'static str) -> Result<(), 
 }
 
 const MAX_SERIAL_BYTES: usize = 21;
+
+/// X.690 §8.19.
+const OBJECT_IDENTIFIER: u8 = 0x06;
 
 /// AlgorithmIdentifier 1.2.840.10045.4.3.3 without parameters (RFC 5758 §3.2).
 const ECDSA_WITH_SHA384: [u8; 12] = [

@@ -33,8 +33,12 @@ pub(crate) fn verify_chain(
     if !is_root(&claims.cabundle, verifier.roots()) {
         return Err(ChainError::UntrustedRoot);
     }
-    let bundle = parse_bundle(&claims.cabundle)?;
-    let leaf = parse(CertificatePosition::Leaf, &claims.certificate)?;
+    let bundle = parse_bundle(&claims.cabundle, verifier.backend())?;
+    let leaf = parse(
+        CertificatePosition::Leaf,
+        &claims.certificate,
+        verifier.backend(),
+    )?;
     for link in links(&bundle, &leaf) {
         check_profile(&link, bundle.len())
             .and_then(|()| link.certificate.check_valid_at(at))
@@ -46,7 +50,7 @@ pub(crate) fn verify_chain(
             return Err(link.refused(CertificateError::IssuerMismatch));
         }
     }
-    check_signatures(&bundle, &leaf, verifier.backend(), verifier.cache())?;
+    check_signatures(&bundle, &leaf, verifier.cache())?;
     let ends = bundle.iter().map(|certificate| certificate.not_after);
     // The time asked is not after any of them, and not before 1970.
     let unsigned = |end: i64| u64::try_from(end).unwrap_or(0);
@@ -67,7 +71,6 @@ fn is_root(bundle: &[Vec<u8>], roots: &Roots) -> bool {
 fn check_signatures(
     bundle: &[Certificate<'_>],
     leaf: &Certificate<'_>,
-    backend: Backend,
     cache: &Cache,
 ) -> Result<(), ChainError> {
     let mut verified = Vec::new();
@@ -80,7 +83,7 @@ fn check_signatures(
             verified.push(hash);
         }
         link.certificate
-            .check_issued_by(issuer, backend)
+            .check_issued_by(issuer)
             .map_err(|error| link.refused(error))?;
     }
     // Only a chain that holds as a whole is remembered: what does not lead to the root cannot fill the memory.
@@ -120,16 +123,20 @@ fn links<'a>(
         }])
 }
 
-fn parse_bundle(bundle: &[Vec<u8>]) -> Result<Vec<Certificate<'_>>, ChainError> {
+fn parse_bundle(bundle: &[Vec<u8>], backend: Backend) -> Result<Vec<Certificate<'_>>, ChainError> {
     bundle
         .iter()
         .enumerate()
-        .map(|(index, der)| parse(CertificatePosition::Bundle(index), der))
+        .map(|(index, der)| parse(CertificatePosition::Bundle(index), der, backend))
         .collect()
 }
 
-fn parse(position: CertificatePosition, der: &[u8]) -> Result<Certificate<'_>, ChainError> {
-    Certificate::parse(der).map_err(|error| ChainError::Certificate { position, error })
+fn parse(
+    position: CertificatePosition,
+    der: &[u8],
+    backend: Backend,
+) -> Result<Certificate<'_>, ChainError> {
+    Certificate::parse(der, backend).map_err(|error| ChainError::Certificate { position, error })
 }
 
 fn check_profile(link: &Link<'_>, bundle: usize) -> Result<(), CertificateError> {

@@ -3,9 +3,7 @@
 //! An extension that is not processed is ignored unless it is critical; then the certificate is refused.
 
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef};
-use der::oid::AssociatedOid;
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use crate::certificate::{finish, sequence, start};
 use crate::der_rules::is_der;
@@ -56,8 +54,8 @@ impl Extensions {
 
     fn process(&mut self, extension: &Extension<'_>) -> Result<(), CertificateError> {
         match extension.id {
-            BasicConstraints::OID => self.basic_constraints(extension),
-            KeyUsage::OID => self.key_usage(extension),
+            BASIC_CONSTRAINTS => self.basic_constraints(extension),
+            KEY_USAGE => self.key_usage(extension),
             unknown if extension.critical => {
                 Err(CertificateError::UnknownCriticalExtension(unknown))
             }
@@ -143,6 +141,10 @@ fn saturating(number: &[u8]) -> u64 {
         value.saturating_mul(256).saturating_add(u64::from(*byte))
     })
 }
+
+// RFC 5280 §4.2.1.9 and §4.2.1.3.
+const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
+const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 
 /// X.690 §8.2.
 const BOOLEAN: u8 = 0x01;

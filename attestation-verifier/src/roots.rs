@@ -5,6 +5,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::backend::Backend;
 use crate::certificate::Certificate;
 use crate::chain::check_ca;
 use crate::error::{CertificateError, ResultCode};
@@ -41,7 +42,7 @@ impl Roots {
                 limit: MAX_CERTIFICATE_BYTES,
             });
         }
-        let certificate = Certificate::parse(&der)?;
+        let certificate = Certificate::parse(&der, Backend::default())?;
         check_ca(&certificate, 0)?;
         Ok(Self {
             der: Cow::Owned(der),

@@ -4,6 +4,7 @@
 use der::asn1::UintRef;
 use der::{Decode, Reader};
 
+use crate::backend::{Backend, Key};
 use crate::cache::SignatureHash;
 use crate::certificate::{finish, sequence, start};
 use crate::envelope::{SIGNATURE_BYTES, signed_bytes};
@@ -21,11 +22,7 @@ pub(crate) fn verify_document(
     signature: &[u8; SIGNATURE_BYTES],
 ) -> Result<(), SignatureError> {
     let numbers = Signature::from_fixed(signature).ok_or(SignatureError::OutOfRange)?;
-    let holds = || {
-        verifier
-            .backend()
-            .holds(key, &signed_bytes(payload), &numbers)
-    };
+    let holds = || key.holds(&signed_bytes(payload), &numbers);
     let documents = verifier.documents();
     if !documents.is_enabled() {
         return holds().then_some(()).ok_or(SignatureError::Invalid);
@@ -39,24 +36,34 @@ pub(crate) fn verify_document(
 }
 
 /// A public key: an uncompressed point (RFC 5480 §2.2) that lies on the curve and is not the one at infinity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PublicKey([u8; UNCOMPRESSED_POINT_BYTES]);
+#[derive(Debug)]
+pub(crate) struct PublicKey {
+    point: [u8; POINT_BYTES],
+    key: Key,
+}
 
 impl PublicKey {
-    pub(crate) fn parse(point: &[u8]) -> Result<Self, CertificateError> {
-        let point: [u8; UNCOMPRESSED_POINT_BYTES] = point
+    pub(crate) fn parse(point: &[u8], backend: Backend) -> Result<Self, CertificateError> {
+        let point: [u8; POINT_BYTES] = point
             .try_into()
             .map_err(|_| CertificateError::PublicKeyPoint)?;
         // The hybrid form has the same length.
-        if point[0] != UNCOMPRESSED || p384::PublicKey::from_sec1_bytes(&point).is_err() {
-            return Err(CertificateError::PublicKeyPoint);
+        let is_uncompressed = point[0] == UNCOMPRESSED;
+        let key = is_uncompressed.then(|| backend.key(&point)).flatten();
+        match key {
+            Some(key) => Ok(Self { point, key }),
+            None => Err(CertificateError::PublicKeyPoint),
         }
-        Ok(Self(point))
     }
 
     /// 0x04 ‖ X ‖ Y.
-    pub(crate) fn point(&self) -> &[u8; UNCOMPRESSED_POINT_BYTES] {
-        &self.0
+    pub(crate) fn point(&self) -> &[u8; POINT_BYTES] {
+        &self.point
+    }
+
+    /// Whether the signature over the message is this key's.
+    pub(crate) fn holds(&self, message: &[u8], signature: &Signature) -> bool {
+        self.key.holds(message, signature)
     }
 }
 
@@ -106,8 +113,8 @@ fn is_in_range(number: &[u8]) -> bool {
 
 const SCALAR_BYTES: usize = SIGNATURE_BYTES / 2;
 
-/// SEC 1 §2.3.3.
-const UNCOMPRESSED_POINT_BYTES: usize = 97;
+/// Bytes of an uncompressed point (SEC 1 §2.3.3).
+pub(crate) const POINT_BYTES: usize = 97;
 const UNCOMPRESSED: u8 = 0x04;
 
 /// n of P-384 (SP 800-186 §3.2.1.4).

@@ -1,6 +1,6 @@
 //! TLS 1.3 towards an enclave: the peer proves that it holds its certificate's key; who it is comes from evidence.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nacre_protocol::evidence::EXPORTER_LABEL;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -13,8 +13,17 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
-/// A configuration for attested connections: TLS 1.3 only, every connection a full handshake.
+/// The configuration of attested connections: TLS 1.3 only, every connection a full handshake. Made once a process.
 pub(crate) fn config() -> Result<Arc<ClientConfig>, Error> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = CONFIG.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = new_config()?;
+    Ok(Arc::clone(CONFIG.get_or_init(|| config)))
+}
+
+fn new_config() -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(PossessionOnly(provider.clone()));
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -18,9 +18,9 @@ use crate::identity::{Identity, KeyError, PrivateKeys, ReceiptKey};
 use crate::nsm::{NsmError, NsmHandle};
 use crate::tls::{Certificates, TlsError};
 
-mod allowance;
 mod front;
 mod paths;
+pub mod rate;
 
 pub use front::{Exporter, Front, FrontLimits, serve_plain};
 

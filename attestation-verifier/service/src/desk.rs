@@ -18,6 +18,7 @@ use nacre_attestation_verifier::ResultCode;
 use nacre_enclave::clock::{AttestedClock, ClockUnavailable};
 use nacre_enclave::http::{BodyError, BodyLimits, linger, read_body, reply};
 use nacre_enclave::identity::ReceiptKey;
+use nacre_enclave::node::rate::{Rate, TokenBucket};
 use nacre_protocol::problem::Problem;
 use nacre_protocol::verified_enclave::hex0x;
 use nacre_protocol::verifier_api::{Refusal, VERIFY_PATH, Verdict, VerifyRequest};
@@ -25,7 +26,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::judge::{Judge, Refused};
 use crate::metrics::{Metrics, OpenConnection, Scope};
-use crate::rate::{Rate, TokenBucket};
 
 /// Largest body: a document of 16 KiB (DESIGN §4) in base64, and the other fields.
 pub const MAX_BODY: usize = 32 * 1024;

@@ -11,7 +11,7 @@
 //! | [`judge`] | document, time and domain in, a claim to sign or the rule that was broken out. Pure |
 //! | [`desk`] | what a request may cost: rates, a queue, deadlines; and the answers |
 //! | [`server`] | boots like every attested program of ours ([`nacre_enclave::node`]) and serves |
-//! | [`metrics`], [`rate`] | numbers for Prometheus; token buckets |
+//! | [`metrics`] | numbers for Prometheus |
 //!
 //! # What a signature says
 //!
@@ -38,6 +38,5 @@
 pub mod desk;
 pub mod judge;
 pub mod metrics;
-pub mod rate;
 pub mod root;
 pub mod server;

@@ -4,10 +4,10 @@ use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
+use nacre_enclave::node::rate::Rate;
 use nacre_enclave::program::{self, Ending, Mode, Place, Refusal};
 use nacre_transport::Address;
 use nacre_verifier::desk::DeskLimits;
-use nacre_verifier::rate::Rate;
 use nacre_verifier::root;
 use nacre_verifier::server::{Config, boot};
 

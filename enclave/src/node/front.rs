@@ -1,6 +1,6 @@
 //! Connections: TLS with the attested certificate, an exporter for each, and HTTP within limits.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::allowance::Allowance;
+use super::rate::{Rate, TokenBucket};
 use crate::http::{ConnectionLimits, accept_loop, serve_connection};
 use crate::tls::{Certificates, TlsError};
 
@@ -21,14 +21,25 @@ use crate::tls::{Certificates, TlsError};
 #[derive(Debug, Clone)]
 pub struct Exporter {
     bytes: [u8; 32],
-    allowance: Arc<Allowance>,
+    allowance: Arc<Mutex<TokenBucket>>,
 }
+
+/// How often one connection is given evidence.
+///
+/// A connection that asks again and again costs the module nothing more (all who wait share one call), but each answer
+/// is kilobytes to encode and encrypt. A client asks when it connects and then when its policy's age limit has passed,
+/// so a few at once and one a second are plenty. How many connections one caller may have is not for the enclave to
+/// say: it sees no addresses, and believes nobody who tells it one.
+const EVIDENCE: Rate = Rate {
+    per_second: 1,
+    burst: 16,
+};
 
 impl Exporter {
     fn new(bytes: [u8; 32]) -> Self {
         Self {
             bytes,
-            allowance: Arc::default(),
+            allowance: Arc::new(Mutex::new(TokenBucket::new(EVIDENCE, Instant::now()))),
         }
     }
 
@@ -38,7 +49,11 @@ impl Exporter {
 
     /// Whether this connection may be given evidence now; counts as given if so.
     pub(super) fn may_ask(&self) -> bool {
-        self.allowance.take(Instant::now())
+        let mut allowance = self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        allowance.take(Instant::now()).is_ok()
     }
 }
 
