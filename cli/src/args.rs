@@ -80,7 +80,7 @@ pub(crate) enum UserCommand {
     /// Check receipts.
     #[command(subcommand)]
     Receipt(ReceiptCommand),
-    /// Plain HTTP on loopback in, attested TLS out: for unmodified KServe clients.
+    /// Plain HTTP on loopback in, attested TLS out: for unmodified KServe clients. SIGHUP reads the policy again.
     Proxy(ProxyArgs),
     /// Print the digest a function directory will have.
     Digest {
@@ -131,7 +131,8 @@ pub(crate) struct TrustArgs {
     /// `aws`, `dev` (the root of `nacre dev`), or a certificate file in PEM or DER.
     #[arg(long)]
     pub(crate) root: Option<String>,
-    /// Policy in JSON: {"measurements":[{"pcr0":…,"pcr1":…,"pcr2":…}],"max_age_s":300,"allow_debug":false}.
+    /// Policy in JSON: {"measurements":[{"pcr0":…,"pcr1":…,"pcr2":…}],"max_age_s":300,"allow_debug":false}; a set may
+    /// have "not_before" and "not_after", the first and last second at which it is trusted (2026-01-02T03:04:05Z).
     #[arg(long, conflicts_with_all = ["pcr0", "pcr1", "pcr2"])]
     pub(crate) policy: Option<PathBuf>,
     /// PCR0: the whole image, 96 hex digits.
