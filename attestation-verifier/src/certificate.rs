@@ -3,7 +3,7 @@
 //! What is compared later (the bytes to be signed, the names) is kept as received. Where DER leaves an encoder no
 //! choice, the encoding itself is compared instead of what it means.
 
-use der::asn1::{AnyRef, BitStringRef, UintRef};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
 use crate::backend::Backend;
@@ -147,8 +147,10 @@ fn is_name(bytes: &[u8]) -> bool {
         let Some(mut parts) = content_of(bytes, Tag::Sequence) else {
             return false;
         };
-        let kind = parts.tlv_bytes().ok().and_then(<[u8]>::first);
-        kind == Some(&OBJECT_IDENTIFIER) && parts.tlv_bytes().is_ok() && parts.is_finished()
+        // Not every identifier that X.690 allows, but every one that X.509 parsers agree upon.
+        <ObjectIdentifier>::decode(&mut parts).is_ok()
+            && parts.tlv_bytes().is_ok()
+            && parts.is_finished()
     };
     // The elements of a SET OF stand in ascending order (X.690 §11.6).
     let ascending = |before: &[u8], value: &[u8]| before <= value;
@@ -254,9 +256,6 @@ pub(crate) fn finish(reader: SliceReader<'_>, what: &'static str) -> Result<(), 
 }
 
 const MAX_SERIAL_BYTES: usize = 21;
-
-/// X.690 §8.19.
-const OBJECT_IDENTIFIER: u8 = 0x06;
 
 /// AlgorithmIdentifier 1.2.840.10045.4.3.3 without parameters (RFC 5758 §3.2).
 const ECDSA_WITH_SHA384: [u8; 12] = [

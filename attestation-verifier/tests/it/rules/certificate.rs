@@ -90,6 +90,11 @@ fn names_are_strict_and_not_empty() {
         vec![0x30, 0x02, 0x31, 0x00], // an empty set
         der::sequence(&[&der::tlv(0x31, &der::sequence(&[&der::oid(&[0x55])]))]), // no value
         der::tlv(0x31, b""),
+        // 2.10804.3: an identifier that parsers read differently, or not at all.
+        der::sequence(&[&der::tlv(
+            0x31,
+            &der::sequence(&[&der::oid(&[0xd5, 0x04, 0x03]), &der::tlv(0x0c, b"x")]),
+        )]),
     ] {
         refused("certificate-name", |order| order.issuer = name.clone());
         refused("certificate-name", |order| order.subject = name.clone());

@@ -73,7 +73,11 @@ fn payload(broken: &mut Broken, forgery: &Forgery, encoded: &Encoded) {
     match payload.head {
         MapHead::Indefinite | MapHead::Definite => {}
         // A byte after the map is then read as a key.
-        MapHead::TooMany(_) => broken.extend(["cbor-truncated", "cbor-type", "cbor-break"]),
+        MapHead::TooMany(_) => {
+            broken.extend(["cbor-truncated", "cbor-type", "cbor-break"]);
+            // After 32 keys none is read any more.
+            broken.extend((payload.entries.len() >= 32).then_some("too-many-keys"));
+        }
         MapHead::TooFew if payload.entries.is_empty() => {}
         MapHead::TooFew => broken.extend(["cbor-trailing-bytes"]),
         MapHead::Long => broken.extend(["cbor-not-shortest"]),
