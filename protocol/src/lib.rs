@@ -21,6 +21,7 @@ pub mod receipt;
 pub mod receipt_file;
 pub mod verified_enclave;
 pub mod verifier_api;
+pub mod vsock;
 
 /// Request header that names the function the caller means: `sha256:<64 hex digits>`.
 pub const FUNCTION_HEADER: &str = "nacre-function";

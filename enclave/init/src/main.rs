@@ -1,0 +1,3 @@
+//! The first process inside the enclave.
+
+fn main() {}
