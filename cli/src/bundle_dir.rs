@@ -26,9 +26,11 @@ impl BundleDir {
     pub(crate) fn open(dir: &Path) -> Result<Self, CliError> {
         let toml = read_bounded(&dir.join(MANIFEST_FILE), MAX_MANIFEST as u64)?;
         let manifest = FunctionManifest::from_toml(&toml)?;
-        let files = [MANIFEST_FILE, &manifest.model.file];
-        let files: Result<Vec<_>, _> = files.iter().map(|name| hash_file(dir, name)).collect();
-        let bundle = Bundle::new(files?)?;
+        let model = BundleFile {
+            urls: manifest.model.urls.clone(),
+            ..hash_file(dir, &manifest.model.file)?
+        };
+        let bundle = Bundle::new(vec![hash_file(dir, MANIFEST_FILE)?, model])?;
         let dir = dir.to_owned();
         Ok(Self {
             manifest,
@@ -61,5 +63,6 @@ fn hash_file(dir: &Path, name: &str) -> Result<BundleFile, CliError> {
         name: name.to_owned(),
         digest: Digest::from_bytes(hasher.finalize().into()),
         size,
+        urls: Vec::new(),
     })
 }

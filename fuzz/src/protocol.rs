@@ -147,6 +147,7 @@ pub fn bundle_manifest(data: &[u8]) -> Result<(), &'static str> {
         Err(BundleError::FileName(_)) => Err("file-name"),
         Err(BundleError::Duplicate(_)) => Err("duplicate"),
         Err(BundleError::TooLarge) => Err("too-large"),
+        Err(BundleError::Urls(_)) => Err("urls"),
         Err(BundleError::NotCanonical) => Err("not-canonical"),
         Err(_) => Err("malformed"),
     }
@@ -169,6 +170,7 @@ pub fn function_manifest(data: &[u8]) -> Result<(), &'static str> {
         }
         Err(ManifestError::NotText) => Err("not-text"),
         Err(ManifestError::ModelFile(_)) => Err("model-file"),
+        Err(ManifestError::Urls) => Err("urls"),
         Err(ManifestError::Memory(_)) => Err("memory"),
         Err(ManifestError::Timeout(_)) => Err("timeout"),
         Err(_) => Err("toml"),

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::manifest::{MANIFEST_FILE, is_plain_file_name};
+use crate::egress::FileUrl;
+use crate::manifest::{MANIFEST_FILE, are_urls, is_plain_file_name};
 
 /// `artifactType` of a function's manifest.
 pub const ARTIFACT_TYPE: &str = "application/vnd.nacre.function.v1+toml";
@@ -18,6 +19,8 @@ pub const EMPTY_CONFIG: &[u8] = b"{}";
 pub const MAX_FILES: usize = 64;
 /// Longest manifest that is read.
 pub const MAX_BUNDLE_MANIFEST: usize = 64 * 1024;
+/// Longest that all addresses of one bundle's files are together, in bytes.
+pub const MAX_URL_BYTES: usize = 16 * 1024;
 /// Largest file of a bundle, in bytes.
 pub const MAX_FILE: u64 = 64 << 30;
 
@@ -34,6 +37,8 @@ pub struct BundleFile {
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
+    /// Where an enclave may fetch it by itself, tried in order (the `urls` of an OCI descriptor).
+    pub urls: Vec<FileUrl>,
 }
 
 /// The files of a function, checked and in the manifest's order.
@@ -58,6 +63,9 @@ pub enum BundleError {
     /// More than [`MAX_FILES`] files, or one above [`MAX_FILE`].
     #[error("a bundle has at most 64 files of at most 64 GiB each")]
     TooLarge,
+    /// More addresses of a file than [`crate::manifest::MAX_URLS`], one twice, or more than [`MAX_URL_BYTES`] in all.
+    #[error("the file {0:?} has too many addresses, or one of them twice")]
+    Urls(String),
     /// Not the JSON of an OCI manifest of ours.
     #[error("not a function's OCI manifest: {0}")]
     Malformed(String),
@@ -74,6 +82,17 @@ impl Bundle {
         }
         if let Some(file) = files.iter().find(|file| !is_plain_file_name(&file.name)) {
             return Err(BundleError::FileName(file.name.clone()));
+        }
+        let mut url_bytes = 0;
+        for file in &files {
+            url_bytes += file
+                .urls
+                .iter()
+                .map(|url| url.as_str().len())
+                .sum::<usize>();
+            if !are_urls(&file.urls) || url_bytes > MAX_URL_BYTES {
+                return Err(BundleError::Urls(file.name.clone()));
+            }
         }
         files.sort_by(|a, b| {
             let key = |file: &BundleFile| (file.name != MANIFEST_FILE, file.name.clone());
@@ -109,6 +128,7 @@ impl Bundle {
             media_type: layer_type(&file.name).to_owned(),
             digest: file.digest,
             size: file.size,
+            urls: file.urls.clone(),
             annotations: Annotations {
                 title: file.name.clone(),
             },
@@ -143,6 +163,7 @@ impl Bundle {
             name: layer.annotations.title,
             digest: layer.digest,
             size: layer.size,
+            urls: layer.urls,
         });
         let bundle = Self::new(files.collect())?;
         if bundle.to_oci_manifest() == bytes {
@@ -185,6 +206,8 @@ struct Layer {
     media_type: String,
     digest: Digest,
     size: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    urls: Vec<FileUrl>,
     annotations: Annotations,
 }
 
@@ -206,7 +229,13 @@ mod tests {
             name: name.to_owned(),
             digest: Digest::of(name.as_bytes()),
             size: name.len() as u64,
+            urls: Vec::new(),
         }
+    }
+
+    fn at(name: &str, urls: &[&str]) -> BundleFile {
+        let urls = urls.iter().map(|url| url.parse().unwrap()).collect();
+        BundleFile { urls, ..file(name) }
     }
 
     #[test]
@@ -234,6 +263,41 @@ mod tests {
             json["layers"][0]["annotations"]["org.opencontainers.image.title"],
             "nacre.toml"
         );
+    }
+
+    #[test]
+    fn where_a_file_can_be_fetched_is_in_the_digest() {
+        let urls = ["https://a.example/m", "https://b.example/m"];
+        let bundle = |urls: &[&str]| Bundle::new(vec![file("nacre.toml"), at("m", urls)]);
+        let fetched = bundle(&urls).unwrap();
+        let manifest = fetched.to_oci_manifest();
+        let json: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(json["layers"][1]["urls"], serde_json::json!(urls));
+        assert_eq!(json["layers"][0].get("urls"), None);
+        assert_eq!(Bundle::from_oci_manifest(&manifest).as_ref(), Ok(&fetched));
+        let digests = [&urls[..], &urls[..1], &[urls[1], urls[0]], &[]]
+            .map(|urls| bundle(urls).unwrap().digest());
+        let different: std::collections::BTreeSet<_> =
+            digests.iter().map(Digest::to_string).collect();
+        assert_eq!(different.len(), digests.len());
+    }
+
+    #[test]
+    fn a_bundle_has_no_more_addresses_than_can_be_tried() {
+        let refused =
+            |files| matches!(Bundle::new(files), Err(BundleError::Urls(name)) if name == "m");
+        let same = "https://a.example/m";
+        assert!(refused(vec![file("nacre.toml"), at("m", &[same, same])]));
+        let long: Vec<_> = (0..8)
+            .map(|n| format!("https://a.example/{n}{}", "a".repeat(2020)))
+            .collect();
+        let long: Vec<_> = long.iter().map(String::as_str).collect();
+        assert!(Bundle::new(vec![file("nacre.toml"), at("m", &long)]).is_ok());
+        assert!(refused(vec![
+            file("nacre.toml"),
+            at("a", &long[..1]),
+            at("m", &long)
+        ]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod control;
 pub mod dice;
 pub mod digest;
+pub mod egress;
 pub mod eip712;
 pub mod encoding;
 pub mod evidence;

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::egress::FileUrl;
 use crate::ids::FunctionName;
 
 /// The manifest's file name in a function's directory and in its bundle.
@@ -13,6 +14,9 @@ pub const MANIFEST_FILE: &str = "nacre.toml";
 
 /// Largest `nacre.toml` that is read.
 pub const MAX_MANIFEST: usize = 64 * 1024;
+
+/// Most addresses that one file of a function may have.
+pub const MAX_URLS: usize = 8;
 
 /// Longest time one call may take.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
@@ -53,6 +57,10 @@ pub enum FunctionKind {
 pub struct ModelSection {
     /// The ONNX file beside the manifest: a plain file name.
     pub file: String,
+    /// Where an enclave may fetch the file by itself, tried in order; where from makes no difference, because the
+    /// digest must be the file's. None: the host brings it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<FileUrl>,
 }
 
 /// `[limits]`
@@ -78,6 +86,9 @@ pub enum ManifestError {
     /// `[model] file` leads out of the directory or is not a plain name.
     #[error("[model] file must be a plain file name beside nacre.toml, not {0:?}")]
     ModelFile(String),
+    /// More than [`MAX_URLS`] addresses, or one of them twice.
+    #[error("[model] urls are at most {MAX_URLS}, each once")]
+    Urls,
     /// `[limits] memory` is outside 1 MiB to 1 TiB.
     #[error("[limits] memory must be between 1MiB and 1TiB, not {0}")]
     Memory(ByteSize),
@@ -103,6 +114,9 @@ impl FunctionManifest {
         if !is_plain_file_name(file) || file == MANIFEST_FILE {
             return Err(ManifestError::ModelFile(file.clone()));
         }
+        if !are_urls(&self.model.urls) {
+            return Err(ManifestError::Urls);
+        }
         let memory = self.limits.memory;
         if !(1 << 20..=1 << 40).contains(&memory.bytes()) {
             return Err(ManifestError::Memory(memory));
@@ -127,6 +141,11 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> ManifestError {
     let line = text.lines().nth(number).unwrap_or_default().trim();
     let line: String = line.chars().take(SHOWN).collect();
     ManifestError::Toml(format!("line {} ({line:?}): {message}", number + 1))
+}
+
+/// Whether a file can have these addresses: at most [`MAX_URLS`], each once.
+pub fn are_urls(urls: &[FileUrl]) -> bool {
+    urls.len() <= MAX_URLS && (1..urls.len()).all(|at| !urls[..at].contains(&urls[at]))
 }
 
 /// Whether a name can stand in a bundle: one path component of visible ASCII, no leading dot.
@@ -317,6 +336,30 @@ mod tests {
             FunctionManifest::from_toml(&[0xff]),
             Err(ManifestError::NotText)
         );
+    }
+
+    #[test]
+    fn a_model_may_say_where_it_can_be_fetched() {
+        let with = |urls: &str| {
+            let line = format!("file = \"model.onnx\"\nurls = [{urls}]");
+            FunctionManifest::from_toml(IRIS.replace("file = \"model.onnx\"", &line).as_bytes())
+        };
+        let manifest = with("'https://a.example/m', 'https://b.example:8443/m?v=1'").unwrap();
+        assert_eq!(
+            manifest.model.urls[1].as_str(),
+            "https://b.example:8443/m?v=1"
+        );
+        assert_eq!(with("").unwrap().model.urls, []);
+        assert!(matches!(
+            with("'http://a.example/m'"),
+            Err(ManifestError::Toml(_))
+        ));
+        let many: Vec<_> = (0..=MAX_URLS)
+            .map(|n| format!("'https://a.example/{n}'"))
+            .collect();
+        assert_eq!(with(&many.join(",")), Err(ManifestError::Urls));
+        let twice = "'https://a.example/m','https://a.example/m'";
+        assert_eq!(with(twice), Err(ManifestError::Urls));
     }
 
     #[test]

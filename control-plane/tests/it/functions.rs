@@ -42,6 +42,7 @@ async fn what_makes_no_function_is_refused_with_its_reason() {
             name: name.to_owned(),
             digest: Digest::of(bytes),
             size,
+            urls: Vec::new(),
         };
         Bundle::new(vec![
             file("nacre.toml", toml, toml.len() as u64),

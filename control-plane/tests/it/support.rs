@@ -229,6 +229,7 @@ pub(crate) fn bundle(name: &str, memory: &str, model: &str) -> (Vec<Vec<u8>>, Bu
         name: (*name).to_owned(),
         digest: Digest::of(bytes),
         size: bytes.len() as u64,
+        urls: Vec::new(),
     });
     let bundle = Bundle::new(listed.collect()).unwrap();
     let mut blobs: Vec<_> = files.into_iter().map(|(_, bytes)| bytes).collect();

@@ -212,6 +212,7 @@ impl TestFunction {
             name: name.clone(),
             digest: Digest::of(bytes),
             size: bytes.len() as u64,
+            urls: Vec::new(),
         });
         Bundle::new(files.collect()).unwrap()
     }

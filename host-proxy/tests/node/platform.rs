@@ -98,6 +98,7 @@ impl Platform {
             name: (*name).to_owned(),
             digest: Digest::of(bytes),
             size: bytes.len() as u64,
+            urls: Vec::new(),
         });
         let manifest = Bundle::new(listed.collect()).unwrap().to_oci_manifest();
         let digest = Digest::of(&manifest);

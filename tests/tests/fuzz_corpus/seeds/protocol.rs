@@ -212,7 +212,19 @@ fn bundle_manifest(seeds: &mut Seeds) {
         name: name.to_owned(),
         digest: Digest::of(name.as_bytes()),
         size: 1000,
+        urls: Vec::new(),
     };
+    let fetched = BundleFile {
+        urls: vec!["https://a.example/m".parse().unwrap()],
+        ..file("m.onnx")
+    };
+    let fetched = Bundle::new(vec![file("nacre.toml"), fetched])
+        .unwrap()
+        .to_oci_manifest();
+    let twice = String::from_utf8(fetched.clone()).unwrap().replace(
+        "[\"https://a.example/m\"]",
+        "[\"https://a.example/m\",\"https://a.example/m\"]",
+    );
     let files = vec![file("model.onnx"), file("nacre.toml"), file("labels.txt")];
     let bundle = Bundle::new(files).unwrap().to_oci_manifest();
     let alone = Bundle::new(vec![file("nacre.toml")]).unwrap();
@@ -222,6 +234,10 @@ fn bundle_manifest(seeds: &mut Seeds) {
         "bundle_manifest",
         [
             ("ok-three-files", bundle),
+            ("ok-urls", fetched),
+            ("refused-urls", twice.into_bytes()),
+            ("refused-malformed.url", replaced(",\"annotations\"", ",\"urls\":[\"http://a/m\"],\"annotations\"")),
+            ("refused-not-canonical.urls", replaced(",\"annotations\"", ",\"urls\":[],\"annotations\"")),
             ("ok-manifest-only", alone.to_oci_manifest()),
             ("refused-not-canonical.space", replaced(",", ", ")),
             (
@@ -265,6 +281,9 @@ fn function_manifest(seeds: &mut Seeds) {
             ("refused-toml.amount", replaced("64MiB", "99999999999999999999TiB")),
             ("refused-toml.depth", format!("a = {}", "[".repeat(200)).into()),
             ("refused-model-file", replaced("model.onnx", "../model.onnx")),
+            ("ok-urls", replaced("[limits]", "urls = [\"https://a.example/m\", 'https://b.example:8443/m?v=1']\n[limits]")),
+            ("refused-urls", replaced("[limits]", "urls = ['https://a/m', 'https://a/m']\n[limits]")),
+            ("refused-toml.url", replaced("[limits]", "urls = ['https://127.0.0.1/m']\n[limits]")),
             ("refused-memory", replaced("64MiB", "1023KiB")),
             ("refused-timeout", replaced("2s", "999us")),
         ],
