@@ -4,6 +4,7 @@ pub mod attacker;
 pub mod bench;
 pub mod evil;
 pub mod examples;
+pub mod hostile_wire;
 pub mod http;
 pub mod platform;
 pub mod processes;
