@@ -70,6 +70,8 @@ mod tests {
             launch,
             tls: address("unix:/tls.sock"),
             control: address("unix:/control.sock"),
+            egress: None,
+            image: None,
         }))
     }
 

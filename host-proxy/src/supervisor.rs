@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{RestartDelay, pause};
-use crate::launcher::{LaunchError, Launcher, RunningEnclave};
+use crate::launcher::{LaunchError, LaunchedImage, Launcher, RunningEnclave};
 
 /// How often the very first enclave may fail to come up before the node gives up: a wrong path or library does not
 /// mend itself.
@@ -27,6 +27,10 @@ pub struct EnclaveEndpoints {
     pub tls: Address,
     /// The control channel.
     pub control: Address,
+    /// Where this run asks for connections to the outside, if it can: listen here to serve them.
+    pub egress: Option<Address>,
+    /// What was launched, where that is an image with measurements of its own.
+    pub image: Option<Arc<LaunchedImage>>,
 }
 
 /// Launches an enclave, launches the next whenever one ends, and stops the last one when told to.
@@ -79,6 +83,8 @@ async fn run_until_it_ends(
         launch,
         tls: enclave.tls().clone(),
         control: enclave.control().clone(),
+        egress: enclave.egress().cloned(),
+        image: enclave.image().cloned(),
     })));
     tokio::select! {
         why = enclave.ended() => tracing::error!(launch, why, "the enclave ended; starting it again"),

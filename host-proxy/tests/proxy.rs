@@ -54,6 +54,8 @@ impl Setup {
             launch,
             control: tls.clone(),
             tls,
+            egress: None,
+            image: None,
         })));
         listener
     }

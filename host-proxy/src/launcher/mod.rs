@@ -1,6 +1,7 @@
 //! Starting an enclave and noticing its end, whatever kind it is.
 
 mod child;
+mod image;
 mod log;
 mod process;
 mod runtime_dir;
@@ -8,11 +9,13 @@ mod runtime_dir;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use nacre_transport::Address;
 
+pub use image::LaunchedImage;
 pub use process::{ProcessConfig, ProcessLauncher};
 
 /// A way to boot enclaves.
@@ -28,6 +31,16 @@ pub trait RunningEnclave: Send {
 
     /// Its control channel.
     fn control(&self) -> &Address;
+
+    /// Where its connections to the outside arrive; `None` where it cannot ask for any.
+    fn egress(&self) -> Option<&Address> {
+        None
+    }
+
+    /// The image it was launched from; `None` where there is none.
+    fn image(&self) -> Option<&Arc<LaunchedImage>> {
+        None
+    }
 
     /// Waits until it has ended by itself, and says how.
     fn ended(&mut self) -> BoxFuture<'_, String>;
