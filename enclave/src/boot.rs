@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, Limits};
 use crate::counters::Counters;
+use crate::egress::Egress;
 use crate::functions::{EventLog, Functions};
 use crate::http::BodyLimits;
 use crate::identity::Identity;
@@ -53,7 +54,14 @@ pub async fn boot(nsm: NsmHandle, config: Config) -> Result<RunningEnclave, Boot
 
     let counters = Arc::new(Counters::default());
     let events = Arc::new(EventLog::new(Arc::clone(node.clock())));
-    let functions = Functions::new(config.memory, config.workers, events, Arc::clone(&counters));
+    let egress = Egress::new(config.egress, Arc::clone(node.clock()))?;
+    let functions = Functions::new(
+        config.memory,
+        config.workers,
+        egress,
+        events,
+        Arc::clone(&counters),
+    );
     let limits = config.limits;
     let mut bodies = BodyLimits::new(limits.max_body, limits.body_memory);
     bodies.idle = limits.body_idle;

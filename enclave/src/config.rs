@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nacre_transport::Address;
 
+use crate::egress::EgressSettings;
 use crate::functions::WorkerSettings;
 use crate::http::ConnectionLimits;
 use crate::node::FrontLimits;
@@ -22,6 +23,8 @@ pub struct Config {
     pub memory: u64,
     /// How workers are run.
     pub workers: WorkerSettings,
+    /// Where the enclave may reach out to.
+    pub egress: EgressSettings,
     /// Limits of the public server.
     pub limits: Limits,
 }

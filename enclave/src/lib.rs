@@ -9,6 +9,7 @@
 //! | `server` | the public side: KServe v2, receipts |
 //! | [`receipts`] | signs what was answered (DESIGN §3.3) |
 //! | `control`, [`functions`] | what the host wants run, held to its digests (DESIGN §5) |
+//! | [`egress`] | the way out: TLS to the names that the image allows |
 //! | [`workers`], [`worker`] | one process for each function |
 //! | [`kserve`], [`tensor`] | the protocol's codec |
 //!
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod config;
 mod control;
 mod counters;
+pub mod egress;
 pub mod freshness;
 pub mod functions;
 pub mod http;

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use x25519_dalek::StaticSecret;
 
 use crate::clock::{AttestedClock, ClockUnavailable};
+use crate::egress::EgressError;
 use crate::freshness::Freshness;
 use crate::identity::{Identity, KeyError, PrivateKeys, ReceiptKey};
 use crate::nsm::{NsmError, NsmHandle};
@@ -43,6 +44,9 @@ pub enum BootError {
     /// A listener could not be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The way out cannot be made.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(#[source] io::Error),
@@ -56,6 +60,7 @@ impl BootError {
             Self::Keys(_) => "keys-unavailable",
             Self::Tls(_) => "tls-unavailable",
             Self::Bind(_) => "address-unavailable",
+            Self::Egress(error) => error.code(),
             Self::Thread(_) => "threads-unavailable",
         }
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser};
 use nacre_enclave::boot::boot;
 use nacre_enclave::config::{Config, DEFAULT_MAX_BODY, Limits};
+use nacre_enclave::egress::EgressSettings;
 use nacre_enclave::functions::WorkerSettings;
 use nacre_enclave::program::{self, Ending, Mode, Place, Refusal};
 use nacre_transport::Address;
@@ -43,6 +44,16 @@ struct ProcessOnly {
     /// Where the host comes in: unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     control: Address,
+    /// The host's egress proxy: unix:PATH [default: there is no way out]
+    #[arg(long, value_name = "ADDRESS")]
+    egress: Option<Address>,
+    /// The destinations that the enclave may connect to: one name:port a line, `#` comments. An image has its own, which
+    /// is measured; this file is not [default: none]
+    #[arg(long, value_name = "FILE")]
+    egress_allow: Option<PathBuf>,
+    /// Another root for TLS to the outside: one certificate in DER
+    #[arg(long, value_name = "FILE")]
+    egress_root: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -50,14 +61,36 @@ fn main() -> ExitCode {
     program::run(|| async {
         let listening = |_: &Common, only: &ProcessOnly| vec![only.control.clone()];
         let (place, common, only) = arguments.mode.place("nacre-enclave", listening)?;
-        let control = only.map_or_else(|| program::vsock(CONTROL_PORT), |only| only.control);
-        serve(place, common, control).await
+        let (control, egress) = host_side(only)?;
+        serve(place, common, control, egress).await
     })
 }
 
-async fn serve(place: Place, common: Common, control: Address) -> Result<(), Refusal> {
+/// Where the host comes in, and the way out.
+#[cfg_attr(
+    not(feature = "process-mode"),
+    expect(unused_variables, reason = "only process mode has other addresses")
+)]
+fn host_side(only: Option<ProcessOnly>) -> Result<(Address, EgressSettings), Refusal> {
+    let refused = |error: nacre_enclave::egress::SettingsError| Refusal::new(error.code(), error);
+    #[cfg(feature = "process-mode")]
+    if let Some(only) = only {
+        let (allow, root) = (only.egress_allow.as_deref(), only.egress_root.as_deref());
+        let egress = EgressSettings::of_process(only.egress, allow, root).map_err(refused)?;
+        return Ok((only.control, egress));
+    }
+    let egress = EgressSettings::of_image().map_err(refused)?;
+    Ok((program::vsock(CONTROL_PORT), egress))
+}
+
+async fn serve(
+    place: Place,
+    common: Common,
+    control: Address,
+    egress: EgressSettings,
+) -> Result<(), Refusal> {
     let ending = Ending::prepare(&place)?;
-    let config = config(common, place.tls, control, place.production);
+    let config = config(common, place.tls, control, egress, place.production);
     let enclave = boot(place.nsm, config).await?;
     tracing::info!(tls = %enclave.tls_address(), control = %enclave.control_address(), "listening");
     ending.ready_until().await;
@@ -65,7 +98,13 @@ async fn serve(place: Place, common: Common, control: Address) -> Result<(), Ref
     Ok(())
 }
 
-fn config(common: Common, tls: Address, control: Address, production: bool) -> Config {
+fn config(
+    common: Common,
+    tls: Address,
+    control: Address,
+    egress: EgressSettings,
+    production: bool,
+) -> Config {
     let max_body = common.max_body;
     // Inside an enclave nobody else is there; a developer's machine may run several of these processes.
     let first_slot = if production {
@@ -84,6 +123,7 @@ fn config(common: Common, tls: Address, control: Address, production: bool) -> C
             first_slot,
             require_full_isolation: production,
         },
+        egress,
         limits: Limits {
             max_body,
             body_memory: max_body.saturating_mul(4),

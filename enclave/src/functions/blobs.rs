@@ -70,6 +70,17 @@ pub enum BlobError {
     },
 }
 
+impl BlobError {
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "insufficient-memory",
+            Self::Length { .. } => "body-incomplete",
+            Self::Digest { .. } => "digest-mismatch",
+        }
+    }
+}
+
 impl Blob {
     /// The digest.
     pub fn digest(&self) -> Digest {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nacre_protocol::bundle::{Bundle, BundleError};
+use nacre_protocol::bundle::{Bundle, BundleError, BundleFile};
 use nacre_protocol::control::{FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
@@ -47,6 +47,9 @@ pub enum LoadError {
     /// The manifest names a file that the bundle does not have.
     #[error("[model] file {0:?} is not in the bundle")]
     ModelMissing(String),
+    /// The bundle and the manifest say different things about where the model can be fetched.
+    #[error("[model] urls are not those of the bundle")]
+    Urls,
     /// The manifest is another function's.
     #[error("the bundle is the function `{actual}`'s, not `{wanted}`'s")]
     Name {
@@ -78,6 +81,7 @@ impl LoadError {
             Self::FileSize { .. } => "file-size-mismatch",
             Self::Manifest(_) => "manifest-invalid",
             Self::ModelMissing(_) => "model-missing",
+            Self::Urls => "urls-mismatch",
             Self::Name { .. } => "function-name-mismatch",
             Self::Memory(_) => "insufficient-memory",
             Self::TooMany => "too-many-functions",
@@ -150,7 +154,10 @@ impl Functions {
             }
             Err(error) => {
                 let failure = format!("{}: {error}", error.code());
-                self.events.push(&name, "load-failed", &failure);
+                // A missing blob is a question to the host, who hears it in the answer.
+                if !matches!(error, LoadError::BlobMissing(_)) {
+                    self.events.push(&name, "load-failed", &failure);
+                }
                 let failure = Some(failure);
                 self.set_pending(&name, Some(Pending { digest, failure }));
                 Err(error)
@@ -182,8 +189,10 @@ impl Functions {
         name: &FunctionName,
         digest: Digest,
     ) -> Result<Option<Function>, LoadError> {
-        let parts = self.read_bundle(name, digest)?;
-        let limits = &parts.manifest.limits;
+        let described = self.describe(name, digest)?;
+        self.fetch_missing(name, described.bundle.files()).await;
+        let (model, blobs) = self.gather(&described)?;
+        let limits = &described.manifest.limits;
         let memory = self.budget.reserve(limits.memory.bytes())?;
         let uid = self.uids.take();
         let config = WorkerConfig {
@@ -199,7 +208,7 @@ impl Functions {
                 uid.number(),
             )
         };
-        let model = parts.model.bytes().clone();
+        let model = model.bytes().clone();
         let runner =
             FunctionRunner::start(name.as_str(), config, model, self.worker_events.clone()).await?;
         Ok(Some(Function {
@@ -208,39 +217,18 @@ impl Functions {
             version: digest.to_hex(),
             runner,
             statistics: Statistics::default(),
-            blobs: parts.blobs,
+            blobs,
             _memory: memory,
             _uid: uid,
         }))
     }
 
-    fn read_bundle(&self, name: &FunctionName, digest: Digest) -> Result<Parts, LoadError> {
-        let blob = |digest: Digest| {
-            self.blobs
-                .get(&digest)
-                .ok_or(LoadError::BlobMissing(digest))
-        };
-        let oci = blob(digest)?;
+    /// Reads what the host must have put: the bundle's manifest and its `nacre.toml`.
+    fn describe(&self, name: &FunctionName, digest: Digest) -> Result<Described, LoadError> {
+        let oci = self.blob(digest)?;
         let bundle = Bundle::from_oci_manifest(oci.bytes())?;
-        let mut blobs = vec![oci];
-        for file in bundle.files() {
-            let found = blob(file.digest)?;
-            let (stated, actual) = (file.size, found.bytes().len() as u64);
-            if stated != actual {
-                let file = file.name.clone();
-                return Err(LoadError::FileSize {
-                    file,
-                    stated,
-                    actual,
-                });
-            }
-            blobs.push(found);
-        }
-        let file = |wanted: &str| {
-            let at = bundle.files().iter().position(|file| file.name == wanted)?;
-            blobs.get(at + 1).map(Arc::clone)
-        };
-        let toml = file(MANIFEST_FILE).ok_or(BundleError::NoManifest)?;
+        let toml = bundle.file(MANIFEST_FILE).ok_or(BundleError::NoManifest)?;
+        let toml = self.file(toml)?;
         let manifest = FunctionManifest::from_toml(toml.bytes())?;
         if manifest.function.name != *name {
             return Err(LoadError::Name {
@@ -248,12 +236,45 @@ impl Functions {
                 actual: manifest.function.name,
             });
         }
-        let model_file = &manifest.model.file;
-        let model = file(model_file).ok_or_else(|| LoadError::ModelMissing(model_file.clone()))?;
-        Ok(Parts {
+        let model = &manifest.model;
+        let Some(file) = bundle.file(&model.file) else {
+            return Err(LoadError::ModelMissing(model.file.clone()));
+        };
+        if file.urls != model.urls {
+            return Err(LoadError::Urls);
+        }
+        Ok(Described {
+            model: file.clone(),
+            oci,
+            bundle,
             manifest,
-            model,
-            blobs,
+        })
+    }
+
+    /// The model's blob; and all blobs, so that they stay: the OCI manifest's, and the files' in their order.
+    fn gather(&self, described: &Described) -> Result<(Arc<Blob>, Vec<Arc<Blob>>), LoadError> {
+        let mut blobs = vec![Arc::clone(&described.oci)];
+        for file in described.bundle.files() {
+            blobs.push(self.file(file)?);
+        }
+        Ok((self.file(&described.model)?, blobs))
+    }
+
+    fn blob(&self, digest: Digest) -> Result<Arc<Blob>, LoadError> {
+        let found = self.blobs.get(&digest);
+        found.ok_or(LoadError::BlobMissing(digest))
+    }
+
+    fn file(&self, file: &BundleFile) -> Result<Arc<Blob>, LoadError> {
+        let found = self.blob(file.digest)?;
+        let (stated, actual) = (file.size, found.bytes().len() as u64);
+        if stated == actual {
+            return Ok(found);
+        }
+        Err(LoadError::FileSize {
+            file: file.name.clone(),
+            stated,
+            actual,
         })
     }
 
@@ -281,9 +302,10 @@ impl Functions {
     }
 }
 
-struct Parts {
+/// What a digest stands for, read and checked; its files may be still to come.
+struct Described {
+    oci: Arc<Blob>,
+    bundle: Bundle,
     manifest: FunctionManifest,
-    model: Arc<Blob>,
-    /// The OCI manifest's, and then the files' in their order.
-    blobs: Vec<Arc<Blob>>,
+    model: BundleFile,
 }

@@ -6,6 +6,7 @@
 
 mod blobs;
 mod events;
+mod fetch;
 mod function;
 mod load;
 mod memory;
@@ -27,6 +28,7 @@ pub use load::LoadError;
 pub use memory::{InsufficientMemory, MemoryBudget, Reservation};
 
 use crate::counters::Counters;
+use crate::egress::Egress;
 use crate::workers::{FunctionEvent, FunctionEventKind};
 use slots::UidSlots;
 
@@ -58,6 +60,7 @@ pub struct Functions {
     blobs: BlobStore,
     budget: MemoryBudget,
     settings: WorkerSettings,
+    egress: Egress,
     uids: UidSlots,
     events: Arc<EventLog>,
     worker_events: mpsc::Sender<FunctionEvent>,
@@ -84,6 +87,7 @@ impl Functions {
     pub fn new(
         memory: u64,
         settings: WorkerSettings,
+        egress: Egress,
         events: Arc<EventLog>,
         counters: Arc<Counters>,
     ) -> Self {
@@ -96,6 +100,7 @@ impl Functions {
             budget,
             uids: UidSlots::starting_at(settings.first_slot),
             settings,
+            egress,
             events,
             worker_events,
         }

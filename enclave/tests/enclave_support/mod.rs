@@ -16,6 +16,7 @@ use nacre_emulator::socket::{Options, Socket, system_clock};
 use nacre_emulator::testing::DevNsm;
 use nacre_enclave::boot::{RunningEnclave, boot};
 use nacre_enclave::config::{Config, Limits};
+use nacre_enclave::egress::EgressSettings;
 use nacre_enclave::functions::WorkerSettings;
 use nacre_enclave::nsm::{EmulatorSocket, Nsm, NsmError, NsmHandle};
 use nacre_protocol::bundle::{Bundle, BundleFile};
@@ -79,6 +80,7 @@ pub(crate) struct Wanted {
     pub(crate) nsm_latency: Duration,
     pub(crate) memory: u64,
     pub(crate) limits: Limits,
+    pub(crate) egress: EgressSettings,
 }
 
 impl Default for Wanted {
@@ -87,6 +89,7 @@ impl Default for Wanted {
             nsm_latency: Duration::ZERO,
             memory: 512 << 20,
             limits: Limits::default(),
+            egress: EgressSettings::default(),
         }
     }
 }
@@ -107,6 +110,7 @@ impl Harness {
             control: Address::Unix(path("control")),
             memory: wanted.memory,
             workers: workers(),
+            egress: wanted.egress,
             limits: wanted.limits,
         };
         let enclave = boot(NsmHandle::start(module).unwrap(), config)

@@ -236,8 +236,17 @@ fn bundle_manifest(seeds: &mut Seeds) {
             ("ok-three-files", bundle),
             ("ok-urls", fetched),
             ("refused-urls", twice.into_bytes()),
-            ("refused-malformed.url", replaced(",\"annotations\"", ",\"urls\":[\"http://a/m\"],\"annotations\"")),
-            ("refused-not-canonical.urls", replaced(",\"annotations\"", ",\"urls\":[],\"annotations\"")),
+            (
+                "refused-malformed.url",
+                replaced(
+                    ",\"annotations\"",
+                    ",\"urls\":[\"http://a/m\"],\"annotations\"",
+                ),
+            ),
+            (
+                "refused-not-canonical.urls",
+                replaced(",\"annotations\"", ",\"urls\":[],\"annotations\""),
+            ),
             ("ok-manifest-only", alone.to_oci_manifest()),
             ("refused-not-canonical.space", replaced(",", ", ")),
             (
