@@ -1,0 +1,1 @@
+//! A key in a PKCS#11 token.
