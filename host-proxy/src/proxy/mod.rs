@@ -9,11 +9,11 @@
 //! others and not for the thousands that somebody begins in a loop. The enclave cannot do this, because it sees no
 //! addresses; and it need not trust it, because a host that wants to keep callers out can always do so.
 
-mod buffer;
+pub(crate) mod buffer;
 mod connection;
 mod counters;
 mod shares;
-mod tunnel;
+pub(crate) mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
