@@ -2,16 +2,26 @@
 //! Without arguments it measures all of them.
 
 use anyhow::bail;
-use nacre_tests::bench::{attested, models, report};
+use nacre_tests::bench::{attested, bytes, bytes_peers, models, report};
 use nacre_tests::platform::repository;
 
 /// A section's name and what measures it.
 type Section = (&'static str, fn() -> anyhow::Result<String>);
 
-const SECTIONS: [Section; 2] = [("bench", models::run), ("attested", attested::run)];
+const SECTIONS: [Section; 3] = [
+    ("bench", models::run),
+    ("attested", attested::run),
+    ("bytes", bytes::run),
+];
 
 fn main() -> anyhow::Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((bytes_peers::HOST_PROXY, rest)) = wanted
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
+        return bytes_peers::host_proxy(rest);
+    }
     let known = |name: &String| SECTIONS.iter().any(|(section, _)| section == name);
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
         let names = SECTIONS.map(|(name, _)| name).join(", ");

@@ -1,0 +1,186 @@
+//! The section `bytes`: the host proxy against socat, HAProxy and nginx on the same sockets.
+//!
+//! Every proxy stands between the same callers (TCP) and the same far end (a Unix socket, then TCP), one at a time and in
+//! turn, so that a noisy machine is noisy for all; what is told is the median of the rounds. Load, proxy and far end share
+//! the machine: a proxy that needs less processor time leaves more to the others.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use nacre_transport::Address;
+
+use super::bytes_load as load;
+use super::bytes_peers::{Carrier, Peers, Running, start};
+use super::report;
+
+/// Each proxy has its turn so often.
+const ROUNDS: usize = 5;
+const WINDOW: Duration = Duration::from_millis(1000);
+/// Callers that open connections at once.
+const CALLERS: usize = 16;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    In,
+    Out,
+    Connections,
+    Ping(usize),
+    PingOfMany(usize),
+}
+
+const ROWS: [Row; 7] = [
+    Row::In,
+    Row::Out,
+    Row::Connections,
+    Row::Ping(1),
+    Row::Ping(1024),
+    Row::PingOfMany(1),
+    Row::PingOfMany(1024),
+];
+
+impl Row {
+    fn name(self) -> String {
+        match self {
+            Self::In => "bulk in, MB/s".to_owned(),
+            Self::Out => "bulk out, MB/s".to_owned(),
+            Self::Connections => "new connections a second".to_owned(),
+            Self::Ping(bytes) => format!("ping-pong of {bytes} B, p99 µs"),
+            Self::PingOfMany(bytes) => {
+                format!("the same on 32 connections at once, {bytes} B, p99 µs")
+            }
+        }
+    }
+
+    fn more_is_better(self) -> bool {
+        matches!(self, Self::In | Self::Out | Self::Connections)
+    }
+
+    fn measure(self, proxy: &Running) -> anyhow::Result<f64> {
+        let address = proxy.address;
+        let before = proxy.processor_time();
+        let value = match self {
+            Self::In => load::pour_in(address, 1, WINDOW)? / 1e6,
+            Self::Out => load::pour_out(address, 1, WINDOW)? / 1e6,
+            Self::Connections => load::new_connections(address, CALLERS, WINDOW)?,
+            Self::Ping(bytes) => load::ping_pong(address, 1, bytes, WINDOW)?.percentile(0.99),
+            Self::PingOfMany(bytes) => {
+                load::ping_pong(address, 32, bytes, WINDOW)?.percentile(0.99)
+            }
+        };
+        if std::env::var_os("NACRE_BENCH_VERBOSE").is_some() {
+            let used = proxy.processor_time().saturating_sub(before);
+            eprintln!(
+                "{:8} {:52} {value:10.1}  processor {used:?}",
+                proxy.carrier.to_string(),
+                self.name()
+            );
+        }
+        Ok(value)
+    }
+}
+
+/// The figures of one row: rounds by carrier.
+struct Figures {
+    row: Row,
+    of: Vec<Vec<f64>>,
+}
+
+/// Measures and gives the section's text.
+pub fn run() -> anyhow::Result<String> {
+    let peers = Peers::find()?;
+    let (present, absent): (Vec<_>, Vec<_>) = Carrier::ALL.into_iter().partition(|c| peers.has(*c));
+    let dir = tempfile::tempdir()?;
+    let socket = Address::Unix(dir.path().join("far-end"));
+    if let Address::Unix(path) = &socket {
+        load::serve_unix(path)?;
+    }
+    let tcp = Address::from(load::serve_tcp()?);
+    let mut text = String::new();
+    for (name, far_end) in [("TCP to a Unix socket", &socket), ("TCP to TCP", &tcp)] {
+        let figures = measure(&present, far_end, &peers, dir.path())?;
+        text += &render(name, &present, &figures)?;
+    }
+    writeln!(
+        text,
+        "\nMedians of {ROUNDS} interleaved rounds of {} ms each; the best of a row is bold. {}.",
+        WINDOW.as_millis(),
+        report::machine()
+    )?;
+    for carrier in absent {
+        writeln!(text, "{carrier} is not on this machine and was left out.")?;
+    }
+    Ok(text)
+}
+
+fn measure(
+    carriers: &[Carrier],
+    far_end: &Address,
+    peers: &Peers,
+    dir: &Path,
+) -> anyhow::Result<Vec<Figures>> {
+    let running = carriers
+        .iter()
+        .map(|carrier| start(*carrier, far_end, peers, dir));
+    let running: Vec<Running> = running.collect::<anyhow::Result<_>>()?;
+    let rows = std::env::var("NACRE_BENCH_ROWS").unwrap_or_default();
+    let wanted = |row: &Row| rows.is_empty() || row.name().contains(&rows);
+    let mut figures: Vec<Figures> = ROWS
+        .into_iter()
+        .filter(wanted)
+        .map(|row| Figures {
+            row,
+            of: vec![Vec::new(); carriers.len()],
+        })
+        .collect();
+    for _ in 0..ROUNDS {
+        for row in &mut figures {
+            for (proxy, of) in running.iter().zip(&mut row.of) {
+                of.push(row.row.measure(proxy)?);
+            }
+        }
+    }
+    Ok(figures)
+}
+
+fn render(name: &str, carriers: &[Carrier], figures: &[Figures]) -> anyhow::Result<String> {
+    let mut text = format!("\n| {name} |");
+    carriers
+        .iter()
+        .try_for_each(|carrier| write!(text, " {carrier} |"))?;
+    text += "\n|---|";
+    carriers.iter().for_each(|_| text += "---:|");
+    for row in figures {
+        write!(text, "\n| {} |", row.row.name())?;
+        let medians: Vec<f64> = row.of.iter().map(|rounds| median(rounds)).collect();
+        let better = |a: f64, b: f64| {
+            if row.row.more_is_better() {
+                a.max(b)
+            } else {
+                a.min(b)
+            }
+        };
+        let best = medians.iter().copied().fold(f64::NAN, better);
+        for value in medians {
+            let bold = if value == best { "**" } else { "" };
+            write!(text, " {bold}{}{bold} |", shown(value))?;
+        }
+    }
+    text.push('\n');
+    Ok(text)
+}
+
+fn shown(value: f64) -> String {
+    if value < 100.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
