@@ -39,31 +39,47 @@ pub struct Tree {
 
 /// The packages of `lock` in one tree, from the cache or from the archive.
 ///
-/// `probe` judges a newly unpacked tree; what it refuses does not enter the cache.
+/// `finish` gets a newly unpacked tree, completes and judges it; what it refuses does not enter the cache.
+/// `recipe` is to change when `finish` does something else.
 ///
 /// # Errors
 ///
-/// When a package cannot be fetched, is not the locked one, or is refused by the probe.
+/// When a package cannot be fetched, is not the locked one, or is refused.
 pub fn tree(
     cache: &Cache,
     lock: &Lock,
-    probe: impl Fn(&Path) -> Result<(), DebianError>,
+    recipe: &str,
+    finish: impl Fn(&Path) -> Result<(), DebianError>,
 ) -> Result<Tree, DebianError> {
-    let lock = moved_on(cache, lock)?.unwrap_or_else(|| lock.clone());
-    if let Some(root) = cache.find(&lock.name, tree_key(&lock)) {
+    let lock = current(cache, lock)?;
+    if let Some(root) = cache.find(&lock.name, key(&lock, recipe)) {
         return Ok(Tree { root, lock });
     }
-    let (files, lock) = fetched(cache, lock)?;
-    let root = cache.entry(&lock.name, tree_key(&lock), |dir| {
+    let (files, lock) = fetch(cache, lock)?;
+    let root = cache.entry(&lock.name, key(&lock, recipe), |dir| {
         for file in &files {
             run(
                 Command::new("dpkg-deb").arg("--extract").arg(file).arg(dir),
                 UNPACKING,
             )?;
         }
-        probe(dir)
+        finish(dir)
     })?;
     Ok(Tree { root, lock })
+}
+
+/// `lock`, or what was taken in its place on this machine because the archive had moved on.
+///
+/// # Errors
+///
+/// When the cache cannot be read.
+pub fn current(cache: &Cache, lock: &Lock) -> Result<Lock, DebianError> {
+    let path = newer_path(cache, lock);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Lock::parse(&lock.name, &text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(lock.clone()),
+        Err(error) => Err(at(&path)(error).into()),
+    }
 }
 
 /// Resolves what `lock` asks for to the newest versions that the archive signs.
@@ -76,7 +92,11 @@ pub fn update(cache: &Cache, lock: &Lock) -> Result<Lock, DebianError> {
 }
 
 /// The packages' files; of a newer lock where the archive no longer has this one's versions.
-fn fetched(cache: &Cache, lock: Lock) -> Result<(Vec<PathBuf>, Lock), DebianError> {
+///
+/// # Errors
+///
+/// When a package cannot be fetched or is not the locked one.
+pub fn fetch(cache: &Cache, lock: Lock) -> Result<(Vec<PathBuf>, Lock), DebianError> {
     let gone = match fetch::all(cache, &lock, Archive::of_this_machine) {
         Ok(files) => return Ok((files, lock)),
         Err(DebianError::Gone { package, version }) => format!("{package} {version}"),
@@ -85,39 +105,29 @@ fn fetched(cache: &Cache, lock: Lock) -> Result<(Vec<PathBuf>, Lock), DebianErro
     let newer = update(cache, &lock)?;
     cache.tell(&format!(
         "the Debian archive no longer has {gone}, which image/locks/{name}.toml names; the newest signed version is \
-         taken: {changes}. `nacre image update-locks` writes the lock anew.",
+         taken instead: {changes}. `nacre image update-locks` writes the lock anew.",
         name = lock.name,
         changes = lock.changes_to(&newer),
     ));
     let files = fetch::all(cache, &newer, Archive::of_this_machine)?;
-    let kept = moved_on_path(cache, &lock);
-    write(&kept, newer.to_toml().as_bytes())?;
+    write(&newer_path(cache, &lock), newer.to_toml().as_bytes())?;
     Ok((files, newer))
 }
 
-/// The lock that was taken in place of this one on this machine.
-fn moved_on(cache: &Cache, lock: &Lock) -> Result<Option<Lock>, DebianError> {
-    let path = moved_on_path(cache, lock);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Lock::parse(&lock.name, &text).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(at(&path)(error).into()),
-    }
+fn newer_path(cache: &Cache, lock: &Lock) -> PathBuf {
+    let name = &key(lock, "").hex()[..32];
+    cache.dir().join(format!("{}-{name}.newer.toml", lock.name))
 }
 
-fn moved_on_path(cache: &Cache, lock: &Lock) -> PathBuf {
-    let key = tree_key(lock).hex();
-    cache
-        .dir()
-        .join(format!("{}-{}.newer.toml", lock.name, &key[..32]))
-}
-
-/// Only the packages' contents make the tree.
-fn tree_key(lock: &Lock) -> Key {
+/// Only the packages' contents and what is done with them make a tree.
+fn key(lock: &Lock, recipe: &str) -> Key {
     let hashes: Vec<&str> = lock
         .packages
         .iter()
         .map(|package| package.sha256.as_str())
         .collect();
-    Key::of(&[("packages", hashes.join("\n").as_bytes())])
+    Key::of(&[
+        ("packages", hashes.join("\n").as_bytes()),
+        ("recipe", recipe.as_bytes()),
+    ])
 }

@@ -5,6 +5,8 @@ mod command;
 pub mod cpio;
 pub mod debian;
 pub mod eif;
+pub mod kernel;
 pub mod measure;
 pub mod sbom;
 pub mod sign;
+pub mod toolchain;

@@ -25,7 +25,9 @@ pub struct QemuDir {
 ///
 /// When it cannot be fetched, or has no `vhost-user-test-device`.
 pub fn qemu(cache: &Cache) -> Result<QemuDir, DebianError> {
-    let found = tree(cache, &Lock::qemu()?, |root| QemuDir::at(root).map(drop))?;
+    let found = tree(cache, &Lock::qemu()?, "1", |root| {
+        QemuDir::at(root).map(drop)
+    })?;
     Ok(QemuDir { root: found.root })
 }
 
