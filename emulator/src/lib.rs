@@ -21,8 +21,10 @@
 mod cbor;
 pub mod cli;
 pub mod document;
+pub mod faults;
 pub mod measure;
 pub mod nsm;
 pub mod pki;
 pub mod socket;
 pub mod testing;
+pub mod vsock;

@@ -154,6 +154,13 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// The next connection.
+    pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
+        Ok(self.listener.accept().await?.0)
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
         if identify(&self.path).is_ok_and(|file| file == self.file) {

@@ -20,7 +20,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 pub use pcr::{BootPcrs, PCR_COUNT, Pcr, extended};
-pub use request::ErrorCode;
+pub use request::{ErrorCode, Operation};
 
 use crate::document::Document;
 use crate::pki::{Chain, InstanceIdentity, IssueError, Root};
@@ -77,7 +77,15 @@ impl Nsm {
 
     /// Answers one request. Every input has an answer; bad ones get `{"Error": code}`.
     pub fn handle(&mut self, request: &[u8], now_ms: u64) -> Vec<u8> {
-        let answer = self.answer(request, now_ms).unwrap_or_else(response::error);
+        self.handle_stamped(request, now_ms, now_ms)
+    }
+
+    /// The same for a module whose own clock is off: documents say `stamp_ms`, while the certificates, which are the
+    /// platform's, stay those of `now_ms`.
+    pub fn handle_stamped(&mut self, request: &[u8], now_ms: u64, stamp_ms: u64) -> Vec<u8> {
+        let answer = self
+            .answer(request, now_ms, stamp_ms)
+            .unwrap_or_else(response::error);
         if answer.len() > MAX_RESPONSE {
             return response::error(ErrorCode::BufferTooSmall);
         }
@@ -96,7 +104,12 @@ impl Nsm {
         &self.chain
     }
 
-    fn answer(&mut self, bytes: &[u8], now_ms: u64) -> Result<Vec<u8>, ErrorCode> {
+    fn answer(
+        &mut self,
+        bytes: &[u8],
+        now_ms: u64,
+        stamp_ms: u64,
+    ) -> Result<Vec<u8>, ErrorCode> {
         if bytes.len() > MAX_REQUEST {
             return Err(ErrorCode::InputTooLarge);
         }
@@ -125,11 +138,16 @@ impl Nsm {
                 self.rng.fill_bytes(&mut random);
                 Ok(response::get_random(&random))
             }
-            Request::Attestation(wanted) => self.attest(&wanted, now_ms),
+            Request::Attestation(wanted) => self.attest(&wanted, now_ms, stamp_ms),
         }
     }
 
-    fn attest(&mut self, wanted: &Attestation<'_>, now_ms: u64) -> Result<Vec<u8>, ErrorCode> {
+    fn attest(
+        &mut self,
+        wanted: &Attestation<'_>,
+        now_ms: u64,
+        stamp_ms: u64,
+    ) -> Result<Vec<u8>, ErrorCode> {
         let fields = [wanted.user_data, wanted.nonce, wanted.public_key];
         if fields
             .into_iter()
@@ -144,7 +162,7 @@ impl Nsm {
         })?;
         let document = Document {
             module_id: &self.identity.module_id(),
-            timestamp_ms: now_ms,
+            timestamp_ms: stamp_ms,
             pcrs: self
                 .pcrs
                 .locked()
@@ -164,6 +182,23 @@ impl Nsm {
 #[must_use]
 pub fn error_response(code: ErrorCode) -> Vec<u8> {
     response::error(code)
+}
+
+/// The answer to `GetRandom` of a module whose entropy is gone: every byte is `byte`.
+#[must_use]
+pub fn constant_random_response(byte: u8) -> Vec<u8> {
+    response::get_random(&[byte; RANDOM_LEN])
+}
+
+/// What a request asks for; none when it is malformed.
+#[must_use]
+pub fn operation(request: &[u8]) -> Option<Operation> {
+    if request.len() > MAX_REQUEST {
+        return None;
+    }
+    request::decode(request)
+        .ok()
+        .map(|request| request.operation())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 
 /// The device's error codes, in AWS's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum ErrorCode {
     /// The request is no well-formed CBOR, or an argument is missing or of the wrong type.
@@ -43,6 +43,30 @@ impl ErrorCode {
     }
 }
 
+/// What a request asks for. In text it has AWS's name, e.g. `GetRandom`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Operation {
+    /// What the module is.
+    #[serde(rename = "DescribeNSM")]
+    DescribeNsm,
+    /// One register's value and whether it is locked.
+    #[serde(rename = "DescribePCR")]
+    DescribePcr,
+    /// Extend one register.
+    #[serde(rename = "ExtendPCR")]
+    ExtendPcr,
+    /// Lock one register.
+    #[serde(rename = "LockPCR")]
+    LockPcr,
+    /// Lock all registers up to one.
+    #[serde(rename = "LockPCRs")]
+    LockPcrs,
+    /// 256 random bytes.
+    GetRandom,
+    /// An attestation document.
+    Attestation,
+}
+
 /// A request, borrowed from the bytes it came in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request<'a> {
@@ -53,6 +77,20 @@ pub(super) enum Request<'a> {
     LockPcrs { range: u16 },
     GetRandom,
     Attestation(Attestation<'a>),
+}
+
+impl Request<'_> {
+    pub(super) fn operation(&self) -> Operation {
+        match self {
+            Self::DescribeNsm => Operation::DescribeNsm,
+            Self::DescribePcr { .. } => Operation::DescribePcr,
+            Self::ExtendPcr { .. } => Operation::ExtendPcr,
+            Self::LockPcr { .. } => Operation::LockPcr,
+            Self::LockPcrs { .. } => Operation::LockPcrs,
+            Self::GetRandom => Operation::GetRandom,
+            Self::Attestation(_) => Operation::Attestation,
+        }
+    }
 }
 
 /// What an attestation document shall carry.
