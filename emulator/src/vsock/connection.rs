@@ -1,0 +1,502 @@
+//! One connection between a program on the host and a program in the guest: a state machine that knows neither
+//! sockets nor queues.
+//!
+//! The shell tells it what happened ([`Connection::guest_packet`], `host_…`), asks what to do with the host's socket
+//! ([`Connection::wanted_of_host`], [`Connection::for_host`], [`Connection::host_write_ends`], …) and takes the packets for
+//! the guest ([`Connection::next_packet`]).
+//!
+//! How it ends is the whole difficulty. The rules:
+//!
+//! - Each direction ends by itself. The guest's `SHUTDOWN(SEND)` ends the host's reading once every byte before it has been
+//!   handed over; the end of what the host sends becomes `SHUTDOWN(SEND)` behind the last byte.
+//! - A host that reads no longer is said so (`SHUTDOWN(RECEIVE)`), and what the guest still sends is thrown away, not
+//!   answered with a reset: what goes the other way must not suffer from it.
+//! - A guest that closes (both halves) is answered with a reset, which is how Linux frees its socket; what it sent
+//!   before still reaches the host ([`Connection::lingers`]).
+//! - A reset by the guest throws away what was under way, except the bytes of a guest that had said that they were all.
+//! - A host that breaks off (its socket says "connection reset") is a reset, behind the last byte.
+//! - A guest that sends what it may not (more than it was promised, or after its end) is reset at once.
+
+use crate::vsock::credit::Credit;
+use crate::vsock::packet::{
+    Header, MAX_PAYLOAD, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND,
+};
+use crate::vsock::pipe::Pipe;
+use crate::vsock::{Key, Micros};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Connection {
+    key: Key,
+    guest_cid: u64,
+    phase: Phase,
+    credit: Credit,
+    guest_sends: bool,
+    guest_takes: bool,
+    host_sends: HostSends,
+    host_takes: bool,
+    /// The `SHUTDOWN` flags that the guest knows of.
+    announced: u32,
+    owed: Owed,
+    refused: bool,
+    /// What the guest sent and the host has not taken.
+    to_host: Pipe,
+    /// What the host sent and the guest has not been given.
+    to_guest: Pipe,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The guest has been, or is about to be, asked by the host.
+    GuestAsked,
+    /// The guest asks; the host has not answered.
+    HostAsked,
+    Open,
+    /// For the guest it is over, and the guest was told if `reset`; the host still gets what the guest had sent.
+    Over {
+        reset: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HostSends {
+    More,
+    NoMore,
+    BrokeOff,
+}
+
+/// Packets without payload that wait for room in the guest's queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    request: bool,
+    response: bool,
+    update: bool,
+    /// A credit request; at most one until the guest answers.
+    question: bool,
+    questioned: bool,
+}
+
+/// What a packet of the guest means for the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing, or nothing beyond a change of state.
+    Nothing,
+    /// The guest granted what the host asked for.
+    Opened,
+    /// Its payload is for the host: [`Connection::payload`], or straight into the socket and
+    /// [`Connection::payload_taken`].
+    Payload,
+}
+
+impl Connection {
+    /// The host asks the guest.
+    #[must_use]
+    pub fn to_guest(key: Key, guest_cid: u64, window: u32) -> Self {
+        let mut connection = Self::new(key, guest_cid, window, Phase::GuestAsked);
+        connection.owed.request = true;
+        connection
+    }
+
+    /// The guest asked the host, with this packet.
+    #[must_use]
+    pub fn to_host(request: &Header, window: u32) -> Self {
+        let mut connection = Self::new(request.key(), request.source_cid, window, Phase::HostAsked);
+        connection
+            .credit
+            .guest_says(request.buffer, request.forwarded);
+        connection
+    }
+
+    fn new(key: Key, guest_cid: u64, window: u32, phase: Phase) -> Self {
+        Self {
+            key,
+            guest_cid,
+            phase,
+            credit: Credit::new(window),
+            guest_sends: true,
+            guest_takes: true,
+            host_sends: HostSends::More,
+            host_takes: true,
+            announced: 0,
+            owed: Owed::default(),
+            refused: false,
+            to_host: Pipe::default(),
+            to_guest: Pipe::default(),
+        }
+    }
+
+    /// Its ports.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Puts faults, or none, on the two directions: towards the host, towards the guest.
+    pub fn set_pipes(&mut self, to_host: Pipe, to_guest: Pipe) {
+        self.to_host = to_host;
+        self.to_guest = to_guest;
+    }
+
+    /// The two directions: towards the host, towards the guest.
+    pub fn pipes(&mut self) -> (&mut Pipe, &mut Pipe) {
+        (&mut self.to_host, &mut self.to_guest)
+    }
+
+    // What the guest does.
+
+    /// A packet of the guest on this connection.
+    pub fn guest_packet(&mut self, header: &Header) -> Input {
+        let credit = (header.buffer, header.forwarded);
+        match (self.phase, header.op) {
+            (Phase::Over { .. }, _) => return Input::Nothing,
+            (phase, Ok(Op::Reset)) => {
+                self.refused = phase == Phase::GuestAsked;
+                self.guest_reset();
+                return Input::Nothing;
+            }
+            (Phase::GuestAsked, Ok(Op::Response)) if !self.owed.request => {
+                self.phase = Phase::Open;
+                self.credit.guest_says(credit.0, credit.1);
+                return Input::Opened;
+            }
+            (Phase::GuestAsked | Phase::HostAsked, _) => {
+                self.reset();
+                return Input::Nothing;
+            }
+            (Phase::Open, _) => {}
+        }
+        self.credit.guest_says(credit.0, credit.1);
+        self.owed.questioned = false;
+        match header.op {
+            Ok(Op::Data) => return self.guest_data(header.length),
+            Ok(Op::Shutdown) => self.guest_shutdown(header.flags),
+            Ok(Op::CreditUpdate) => {}
+            Ok(Op::CreditRequest) => self.owed.update = true,
+            Ok(Op::Request | Op::Response | Op::Reset) | Err(_) => self.reset(),
+        }
+        Input::Nothing
+    }
+
+    fn guest_data(&mut self, length: u32) -> Input {
+        if !self.guest_sends || !self.credit.receive(length) {
+            self.reset();
+            return Input::Nothing;
+        }
+        if !self.host_takes {
+            self.credit.take(length);
+            return Input::Nothing;
+        }
+        Input::Payload
+    }
+
+    fn guest_shutdown(&mut self, flags: u32) {
+        if flags & SHUTDOWN_SEND != 0 {
+            self.guest_sends = false;
+        }
+        if flags & SHUTDOWN_RECEIVE != 0 {
+            self.guest_takes = false;
+            self.to_guest.clear();
+        }
+        if !self.guest_sends && !self.guest_takes {
+            self.phase = Phase::Over { reset: true };
+        }
+    }
+
+    fn guest_reset(&mut self) {
+        self.phase = Phase::Over { reset: false };
+        self.to_guest.clear();
+        if self.guest_sends {
+            self.to_host.clear();
+        }
+    }
+
+    /// Ends the connection at once; nothing that is under way arrives.
+    pub fn reset(&mut self) {
+        self.phase = Phase::Over { reset: true };
+        self.to_guest.clear();
+        self.to_host.clear();
+    }
+
+    /// Forgets the connection without a word to the guest.
+    pub fn forget(&mut self) {
+        self.reset();
+        self.phase = Phase::Over { reset: false };
+    }
+
+    /// Holds payload for the host.
+    pub fn payload(&mut self, now: Micros, bytes: &[u8]) {
+        self.to_host.push(now, bytes);
+        if self.to_host.is_empty() {
+            self.credit.take_all();
+        }
+    }
+
+    /// Payload went straight to the host, which is allowed when [`Self::goes_straight`].
+    pub fn payload_taken(&mut self, bytes: u32) {
+        self.credit.take(bytes);
+    }
+
+    /// Nothing waits before the next bytes for the host, and nothing meddles with them.
+    #[must_use]
+    pub fn goes_straight(&self) -> bool {
+        self.to_host.is_empty() && self.to_host.is_plain()
+    }
+
+    // What the host does.
+
+    /// The host takes the connection that the guest asked for.
+    pub fn host_accepted(&mut self) {
+        if self.phase == Phase::HostAsked {
+            self.phase = Phase::Open;
+            self.owed.response = true;
+        }
+    }
+
+    /// The host sent bytes.
+    pub fn host_bytes(&mut self, now: Micros, bytes: &[u8]) {
+        if self.guest_takes && self.host_sends == HostSends::More {
+            self.to_guest.push(now, bytes);
+        }
+    }
+
+    /// The host has sent all that it will send.
+    pub fn host_finished(&mut self) {
+        if self.host_sends == HostSends::More {
+            self.host_sends = HostSends::NoMore;
+        }
+    }
+
+    /// The host broke off: it neither sends nor takes any more.
+    pub fn host_broke_off(&mut self) {
+        self.host_sends = HostSends::BrokeOff;
+        self.host_deaf();
+    }
+
+    /// The host takes no more bytes.
+    pub fn host_deaf(&mut self) {
+        self.host_takes = false;
+        self.to_host.clear();
+        self.credit.take_all();
+    }
+
+    /// The host took bytes of [`Self::for_host`].
+    pub fn host_took(&mut self, bytes: usize) {
+        self.to_host.consume(bytes);
+        if self.to_host.is_empty() {
+            self.credit.take_all();
+        } else {
+            self.credit.take(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
+    }
+
+    // What the shell shall do with the host's socket.
+
+    /// How many bytes to read from the host now.
+    #[must_use]
+    pub fn wanted_of_host(&self) -> usize {
+        if self.phase != Phase::Open || !self.guest_takes || self.host_sends != HostSends::More {
+            return 0;
+        }
+        if !self.to_guest.is_plain() {
+            return self.to_guest.room();
+        }
+        if self.to_guest.is_empty() {
+            self.credit.for_guest() as usize
+        } else {
+            0
+        }
+    }
+
+    /// Bytes read from the host may go to the guest without [`Self::host_bytes`], by [`Self::straight`].
+    #[must_use]
+    pub fn reads_straight(&self) -> bool {
+        self.to_guest.is_empty() && self.to_guest.is_plain()
+    }
+
+    /// Bytes to write to the host now.
+    pub fn for_host(&mut self, now: Micros) -> &[u8] {
+        self.to_host.ready(now)
+    }
+
+    /// The guest has finished and the host has all of it: the host's reading ends.
+    #[must_use]
+    pub fn host_write_ends(&self) -> bool {
+        (!self.guest_sends || self.to_host.is_cut()) && self.to_host.is_empty()
+    }
+
+    /// The guest reads no more: the host's writing fails from now on.
+    #[must_use]
+    pub fn host_read_ends(&self) -> bool {
+        !self.guest_takes
+    }
+
+    /// Nothing goes through the host's socket any more.
+    #[must_use]
+    pub fn host_is_done(&self) -> bool {
+        self.host_sends != HostSends::More && (!self.host_takes || self.host_write_ends())
+    }
+
+    /// The guest answered the host's question with a reset: nobody listens, or too many wait to be accepted already.
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The guest may send and receive.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// The connection no longer exists for the guest; `true` says that the guest is to be told by a reset.
+    #[must_use]
+    pub fn over_for_guest(&self) -> Option<bool> {
+        match self.phase {
+            Phase::Over { reset } => Some(reset),
+            _ => None,
+        }
+    }
+
+    /// Over for the guest, but the host has not got everything yet.
+    #[must_use]
+    pub fn lingers(&self) -> bool {
+        matches!(self.phase, Phase::Over { .. }) && !self.to_host.is_empty()
+    }
+
+    // What the guest is sent.
+
+    /// Must be called after any of the above: ends that have become due take place.
+    pub fn settle(&mut self) {
+        let told_all = self.to_guest.is_empty();
+        if self.phase == Phase::Open && self.host_sends == HostSends::BrokeOff && told_all {
+            self.reset();
+        }
+        if self.phase == Phase::HostAsked || self.phase == Phase::GuestAsked {
+            if self.host_sends == HostSends::BrokeOff {
+                // A guest that was never asked need not be told.
+                let reset = !self.owed.request;
+                self.reset();
+                self.phase = Phase::Over { reset };
+            }
+        }
+    }
+
+    /// Whether [`Self::next_packet`] has one.
+    pub fn has_packet(&mut self, now: Micros) -> bool {
+        match self.phase {
+            Phase::GuestAsked => self.owed.request,
+            Phase::HostAsked | Phase::Over { .. } => false,
+            Phase::Open => {
+                self.owed.response
+                    || self.owed.update
+                    || self.credit.worth_telling()
+                    || self.owed.question
+                    || self.to_announce() != self.announced
+                    || (!self.to_guest.ready(now).is_empty()
+                        && (self.credit.for_guest() > 0 || !self.owed.questioned))
+            }
+        }
+    }
+
+    /// The next packet for the guest, with up to `room` bytes of [`Self::next_payload`] as its payload.
+    pub fn next_packet(&mut self, now: Micros, room: usize) -> Option<Header> {
+        match self.phase {
+            Phase::GuestAsked if self.owed.request => {
+                self.owed.request = false;
+                return Some(self.packet(Op::Request));
+            }
+            Phase::Open => {}
+            _ => return None,
+        }
+        if self.owed.response {
+            self.owed.response = false;
+            return Some(self.packet(Op::Response));
+        }
+        let waiting = self.to_guest.ready(now).len();
+        if waiting > 0 {
+            let length = self.data_length(waiting, room);
+            if length > 0 {
+                return Some(self.data(length));
+            }
+            self.owed.question |= !self.owed.questioned && self.credit.for_guest() == 0;
+        }
+        let flags = self.to_announce();
+        if flags != self.announced {
+            self.announced = flags;
+            return Some(Header {
+                flags,
+                ..self.packet(Op::Shutdown)
+            });
+        }
+        if self.owed.update || self.credit.worth_telling() {
+            return Some(self.packet(Op::CreditUpdate));
+        }
+        if self.owed.question {
+            self.owed.question = false;
+            self.owed.questioned = true;
+            return Some(self.packet(Op::CreditRequest));
+        }
+        None
+    }
+
+    /// The bytes that the next data packet carries, at least as many as its header said.
+    pub fn next_payload(&mut self, now: Micros) -> &[u8] {
+        self.to_guest.ready(now)
+    }
+
+    /// The payload of the last packet of [`Self::next_packet`] is with the guest.
+    pub fn payload_sent(&mut self, bytes: usize) {
+        self.to_guest.consume(bytes);
+    }
+
+    /// The header of a data packet whose payload never was in [`Self::next_payload`], of at most as many bytes as
+    /// [`Self::wanted_of_host`] said.
+    pub fn straight(&mut self, available: usize, room: usize) -> Option<Header> {
+        let length = self.data_length(available, room);
+        (length > 0).then(|| self.data(length))
+    }
+
+    fn data_length(&self, available: usize, room: usize) -> u32 {
+        let length = available.min(room).min(MAX_PAYLOAD);
+        u32::try_from(length)
+            .unwrap_or(u32::MAX)
+            .min(self.credit.for_guest())
+    }
+
+    fn data(&mut self, length: u32) -> Header {
+        self.credit.sent(length);
+        Header {
+            length,
+            ..self.packet(Op::Data)
+        }
+    }
+
+    /// The halves that are over on the host's side.
+    fn to_announce(&self) -> u32 {
+        let mut flags = 0;
+        if (self.host_sends == HostSends::NoMore || self.to_guest.is_cut())
+            && self.to_guest.is_empty()
+        {
+            flags |= SHUTDOWN_SEND;
+            // Both directions have ended: the guest may let go.
+            if self.host_write_ends() {
+                return SHUTDOWN_BOTH;
+            }
+        }
+        if !self.host_takes {
+            flags |= SHUTDOWN_RECEIVE;
+        }
+        flags | self.announced
+    }
+
+    fn packet(&mut self, op: Op) -> Header {
+        let (buffer, forwarded) = self.credit.tell();
+        self.owed.update = false;
+        Header {
+            buffer,
+            forwarded,
+            ..Header::to_guest(self.key, self.guest_cid, op)
+        }
+    }
+}
