@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use nacre_host_proxy::Programs;
+
 use crate::args::{Args, AttestCommand, Command, PlatformCommand, ReceiptCommand, UserCommand};
 use crate::dev;
 use crate::error::CliError;
@@ -46,7 +48,9 @@ async fn run_platform(command: PlatformCommand) -> Result<(), CliError> {
     match command {
         PlatformCommand::ControlPlane(args) => nacre_control_plane::cli::run(args).await?,
         PlatformCommand::Node(args) => {
-            nacre_host_proxy::cli::run(args, dev::nsm_emulator_command()?).await?;
+            // Its enclave's parts are commands of this binary.
+            let programs = Programs::of(&std::env::current_exe()?);
+            nacre_host_proxy::run(args, programs).await?;
         }
         PlatformCommand::NsmEmulator(args) => nacre_emulator::cli::run(args).await?,
     }

@@ -31,16 +31,20 @@ impl Backoff {
 
     /// The same, spread over its upper half, so that a platform's nodes do not return all at once.
     pub fn next_jittered(&mut self) -> Duration {
-        let delay = self.next_delay();
         // Without randomness the whole delay is still a right one.
         let random = getrandom::u32().unwrap_or(u32::MAX);
-        delay / 2 + (delay / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+        upper_half(self.next_delay(), f64::from(random) / f64::from(u32::MAX))
     }
 
     /// It worked.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
+}
+
+/// A point of the delay's upper half: its middle for 0, its end for 1.
+fn upper_half(delay: Duration, share: f64) -> Duration {
+    delay / 2 + (delay / 2).mul_f64(share)
 }
 
 /// Waits between two tries.
@@ -75,15 +79,15 @@ impl RestartDelay {
         }
     }
 
-    /// The delay after a run that lasted this long.
-    pub fn after_run(&mut self, lasted: Duration) -> Duration {
+    /// The delay after a run that lasted this long; `share`, from 0 to 1, places it in its upper half.
+    pub fn after_run(&mut self, lasted: Duration, share: f64) -> Duration {
         if lasted >= Self::HEALTHY {
             *self = Self::new();
         }
         if std::mem::take(&mut self.first) {
             Duration::ZERO
         } else {
-            self.later.next_delay()
+            upper_half(self.later.next_delay(), share)
         }
     }
 }
@@ -101,11 +105,14 @@ mod tests {
     #[test]
     fn restarts_are_immediate_then_rarer_then_forgotten() {
         let mut delay = RestartDelay::new();
-        let ms = |delay: &mut RestartDelay| delay.after_run(Duration::from_secs(1)).as_millis();
+        let brief = Duration::from_secs(1);
+        let ms = |delay: &mut RestartDelay| delay.after_run(brief, 1.0).as_millis();
         let delays: Vec<u128> = (0..8).map(|_| ms(&mut delay)).collect();
         assert_eq!(delays, [0, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        assert_eq!(delay.after_run(RestartDelay::HEALTHY), Duration::ZERO);
-        assert_eq!(ms(&mut delay), 200);
+        let healthy = RestartDelay::HEALTHY;
+        assert_eq!(delay.after_run(healthy, 1.0), Duration::ZERO);
+        assert_eq!(delay.after_run(brief, 0.0), Duration::from_millis(100));
+        assert_eq!(ms(&mut delay), 400);
     }
 
     #[test]

@@ -1,149 +1,62 @@
 //! `nacre node`: one node of the platform on this machine.
 
+mod args;
+mod enclave;
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
-use nacre_protocol::manifest::ByteSize;
+use anyhow::Context as _;
 use nacre_transport::Address;
-use reqwest::Url;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{self, AgentConfig};
+use crate::crash::{CrashLog, CrashReport};
 use crate::data::NodeData;
-use crate::launcher::{ProcessConfig, ProcessLauncher};
+use crate::health::Timing;
 use crate::opening::{self, open_when_settled};
-use crate::proxy::{Exposure, Proxy, ProxyError, ProxyLimits};
-use crate::supervisor::{EnclaveState, supervise};
+use crate::proxy::{Proxy, ProxyError, ProxyLimits};
+use crate::supervisor::{EnclaveState, Supervision, supervise};
 
-/// How long an enclave may take to boot.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+pub use args::{CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs};
 
-/// Files that a node needs beside those of its callers.
-const OWN_FILES: usize = 256;
-
-/// Arguments of `nacre node`.
-#[derive(Debug, Clone, Args)]
-pub struct NodeArgs {
-    /// URL of the control plane
-    #[arg(long, value_name = "URL")]
-    pub control_plane: Url,
-    /// Address for callers; port 0 takes the port of the last run, or a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
-    /// What callers are told to connect to, if that is not the address listened on
-    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
-    pub advertise: Option<String>,
-    /// Directory for the operator's key, the node's id and its port
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Kind of enclave
-    #[arg(long, value_enum, default_value_t = EnclaveKind::Process)]
-    pub enclave: EnclaveKind,
-    /// The enclave program [default: nacre-enclave beside this program]
-    #[arg(long, value_name = "FILE")]
-    pub enclave_bin: Option<PathBuf>,
-    /// The worker program [default: nacre-worker beside this program]
-    #[arg(long, value_name = "FILE")]
-    pub worker_bin: Option<PathBuf>,
-    /// The ONNX Runtime library (libonnxruntime.so)
-    #[arg(long, value_name = "FILE", env = "NACRE_ONNXRUNTIME")]
-    pub onnxruntime: PathBuf,
-    /// Where the NSM emulator keeps its development PKI [default: nsm-pki in the data directory]
-    #[arg(long, value_name = "DIR")]
-    pub pki_dir: Option<PathBuf>,
-    /// How long the emulated NSM takes for an attestation
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub nsm_latency_ms: u64,
-    /// Memory of the enclave for models and workers
-    #[arg(long, value_name = "SIZE", default_value = "2GiB")]
-    pub memory: ByteSize,
-    /// The ask: micro-units per GiB-second
-    #[arg(long, value_name = "MICROS", default_value_t = 0)]
-    pub price: u64,
-    /// Connections that are open to the enclave at once. One address may have all that nobody else wants, and loses
-    /// them first when somebody does. Lowered to half the files that this process may open; above 4000 the enclave,
-    /// which sees no addresses, would do the refusing
-    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = at_least_one)]
-    pub max_connections: usize,
-    /// Connections that may wait for one of those; when more come, the address with the most waiting loses one
-    #[arg(long, value_name = "N", default_value_t = 1024)]
-    pub max_waiting: usize,
-    /// Connections whose handshake the enclave is given at once; addresses take turns
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
-    pub max_opening: usize,
-    /// Stop when standard input ends (for a parent process that must not leave this one behind)
-    #[arg(long)]
-    pub exit_on_stdin_eof: bool,
+/// The programs that a node starts to have an enclave: each the program and its leading arguments.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// An NSM emulator on a Unix socket, for `process`.
+    pub nsm_emulator: Vec<OsString>,
+    /// An emulated machine that boots an image, for `emulator`.
+    pub emulator: Vec<OsString>,
 }
 
-/// Kinds of enclave that a node can boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EnclaveKind {
-    /// A child process with an NSM emulator: for development, loopback only
-    Process,
-}
-
-impl EnclaveKind {
-    fn exposure(self) -> Exposure {
-        match self {
-            Self::Process => Exposure::LoopbackOnly,
+impl Programs {
+    /// The commands of this `nacre`.
+    pub fn of(nacre: &Path) -> Self {
+        let command = |word: &str| vec![nacre.into(), word.into()];
+        Self {
+            nsm_emulator: command("nsm-emulator"),
+            emulator: command("emulate"),
         }
     }
 }
 
-impl NodeArgs {
-    /// What the proxy may do with this many open files.
-    fn limits(&self, files: u64) -> ProxyLimits {
-        // Two files a connection and one for each that waits, beside what the node itself needs.
-        let files = usize::try_from(files).unwrap_or(usize::MAX);
-        let most = (files.saturating_sub(self.max_waiting + OWN_FILES) / 2).max(1);
-        if most < self.max_connections {
-            tracing::warn!(
-                most,
-                files,
-                "fewer connections: this process may not open more files"
-            );
-        }
-        let connections = self.max_connections.min(most);
-        ProxyLimits {
-            connections,
-            waiting: self.max_waiting,
-            opening: self.max_opening,
-            held: connections,
-            ..ProxyLimits::default()
-        }
+/// `nacre node` and its commands.
+pub async fn run(args: NodeArgs, programs: Programs) -> anyhow::Result<()> {
+    match args {
+        NodeArgs::Crashes(args) => list_crashes(&args),
+        NodeArgs::Run(args) => run_node(*args, programs).await,
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
-}
-
-fn endpoint(text: &str) -> Result<String, String> {
-    match format!("tcp://{text}").parse() {
-        Ok(Address::Tcp { port, .. }) if port != 0 => Ok(text.to_owned()),
-        Ok(_) => Err("the port that callers connect to is not 0".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Runs a node until SIGTERM, SIGINT, or the end of standard input if that was asked for. `nsm_emulator` is the program
-/// and the leading arguments that start an NSM emulator.
+/// Runs a node until SIGTERM, SIGINT, or the end of standard input if that was asked for.
 ///
 /// Prints `listening on ADDR` to standard output once callers reach an enclave.
-pub async fn run(args: NodeArgs, nsm_emulator: Vec<OsString>) -> anyhow::Result<()> {
+async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     if args.exit_on_stdin_eof {
@@ -151,7 +64,18 @@ pub async fn run(args: NodeArgs, nsm_emulator: Vec<OsString>) -> anyhow::Result<
     }
     let limits = args.limits(raise_file_limit());
     let data = NodeData::open(&args.data).context("the node's data directory")?;
-    let launcher = ProcessLauncher::new(process_config(&args, &data, nsm_emulator)?);
+    enclave::check_exposure(&args)?;
+    let launcher = enclave::launcher(&args, data.identity(), programs)?;
+    let supervision = Supervision {
+        timing: Timing {
+            first_answer: args.enclave.first_answer(),
+            hung_after: args.hung_after.duration(),
+            ..Timing::default()
+        },
+        crashes: CrashLog::of(&args.data),
+        operator: data.identity().operator(),
+        node: data.identity().node,
+    };
     let proxy = bind(&args, limits, &data).await?;
     let listening_on = proxy.address().clone();
     let agent_config = AgentConfig {
@@ -167,7 +91,12 @@ pub async fn run(args: NodeArgs, nsm_emulator: Vec<OsString>) -> anyhow::Result<
     let (state, enclave) = watch::channel(EnclaveState::None);
     // The proxy drains before the enclave goes.
     let stop_enclave = CancellationToken::new();
-    let mut supervising = tokio::spawn(supervise(launcher, state, stop_enclave.clone()));
+    let mut supervising = tokio::spawn(supervise(
+        launcher,
+        supervision,
+        state,
+        stop_enclave.clone(),
+    ));
     let (settle, settled) = watch::channel(None);
     let open = open_when_settled(enclave.clone(), settled, opening::PATIENCE);
     let mut proxying = tokio::spawn(proxy.serve(open, stop.clone()));
@@ -199,47 +128,8 @@ pub async fn run(args: NodeArgs, nsm_emulator: Vec<OsString>) -> anyhow::Result<
     outcome
 }
 
-fn process_config(
-    args: &NodeArgs,
-    data: &NodeData,
-    nsm_emulator: Vec<OsString>,
-) -> anyhow::Result<ProcessConfig> {
-    let beside = |given: &Option<PathBuf>, name: &str| match given {
-        Some(path) => existing(path),
-        None => {
-            let own = std::env::current_exe().context("where this program is")?;
-            existing(&own.with_file_name(name))
-        }
-    };
-    let pki_dir = args
-        .pki_dir
-        .clone()
-        .unwrap_or_else(|| args.data.join("nsm-pki"));
-    Ok(ProcessConfig {
-        nsm_emulator,
-        pki_dir: std::path::absolute(pki_dir)?,
-        nsm_latency_ms: args.nsm_latency_ms,
-        enclave: beside(&args.enclave_bin, "nacre-enclave")?,
-        worker: beside(&args.worker_bin, "nacre-worker")?,
-        onnxruntime: existing(&args.onnxruntime)?,
-        memory_bytes: args.memory.bytes(),
-        dir_prefix: format!(
-            "nacre-{}-",
-            hex::encode(&data.identity().node.as_bytes()[..6])
-        ),
-        ready_within: READY_WITHIN,
-    })
-}
-
-fn existing(path: &Path) -> anyhow::Result<PathBuf> {
-    if !path.is_file() {
-        bail!("{} does not exist or is no file", path.display());
-    }
-    Ok(std::path::absolute(path)?)
-}
-
 /// Listens; a port that was chosen once is kept, so that endpoints stay valid over restarts.
-async fn bind(args: &NodeArgs, limits: ProxyLimits, data: &NodeData) -> anyhow::Result<Proxy> {
+async fn bind(args: &RunArgs, limits: ProxyLimits, data: &NodeData) -> anyhow::Result<Proxy> {
     let exposure = args.enclave.exposure();
     let bind = |port: u16| {
         let address = Address::from(SocketAddr::new(args.listen.ip(), port));
@@ -317,33 +207,36 @@ fn raise_file_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Node {
-        #[command(flatten)]
-        args: NodeArgs,
+/// One line a report, or all of them as JSON.
+fn list_crashes(args: &CrashesArgs) -> anyhow::Result<()> {
+    let (reports, unreadable) = CrashLog::of(&args.data)
+        .read()
+        .with_context(|| format!("crash reports in {}", args.data.display()))?;
+    for path in unreadable {
+        tracing::warn!(path = %path.display(), "not a crash report");
     }
-
-    #[test]
-    fn connections_are_no_more_than_there_are_files_for() {
-        let needed = ["node", "--control-plane", "http://localhost", "--data", "d"];
-        let node = Node::parse_from(needed.into_iter().chain(["--onnxruntime", "f"]));
-        let connections = |files| node.args.limits(files).connections;
-        assert_eq!(connections(1 << 20), 4000);
-        assert_eq!(connections(u64::MAX), 4000);
-        assert_eq!(connections(4096), (4096 - 1024 - 256) / 2);
-        assert_eq!(connections(100), 1);
-        let usual = ProxyLimits::default();
-        let limits = node.args.limits(1 << 20);
-        assert_eq!(
-            (limits.waiting, limits.opening),
-            (usual.waiting, usual.opening)
-        );
-        assert!(Node::try_parse_from(needed.into_iter().chain(["--max-opening", "0"])).is_err());
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &reports)?;
+        writeln!(out)?;
+        return Ok(());
     }
+    for report in reports {
+        let CrashReport {
+            at_ms,
+            kind,
+            launch,
+            cause,
+            uptime_ms,
+            ..
+        } = &report;
+        let how = report.ended.as_ref().map(ToString::to_string);
+        let how = how.or_else(|| report.error.clone()).unwrap_or_default();
+        writeln!(
+            out,
+            "{at_ms}  {kind} launch {launch}  {}  after {uptime_ms} ms  {how}",
+            cause.code()
+        )?;
+    }
+    Ok(())
 }

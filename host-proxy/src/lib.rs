@@ -14,10 +14,13 @@ pub mod agent;
 pub mod backoff;
 pub mod cli;
 pub mod control;
+pub mod crash;
 pub mod data;
+pub mod egress;
+pub mod health;
 pub mod launcher;
 pub mod opening;
 pub mod proxy;
 pub mod supervisor;
 
-pub use cli::{NodeArgs, run};
+pub use cli::{NodeArgs, Programs, run};

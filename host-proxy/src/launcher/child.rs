@@ -18,7 +18,16 @@ use super::log::{LastLine, forward, next_line};
 /// How long a child has to end after each hint: the end of its standard input, then SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A running child process. Dropping it kills it.
+/// What a child sees of this process's environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Environment {
+    /// Nothing: it plays a part of an enclave.
+    Empty,
+    /// All: it is a tool of this host's, which has a cache, a home and perhaps a proxy to reach the archive.
+    Inherited,
+}
+
+/// A running child process. Dropping it kills it and its process group.
 #[derive(Debug)]
 pub(crate) struct ManagedChild {
     name: &'static str,
@@ -32,17 +41,21 @@ pub(crate) struct ManagedChild {
 }
 
 impl ManagedChild {
-    /// Starts a program with an empty environment, in its own process group (a terminal's ctrl-C is for this process,
+    /// Starts a program in its own process group (a terminal's ctrl-C is for this process,
     /// which then stops its children in order).
     pub(crate) fn spawn(
         name: &'static str,
         program: &Path,
         arguments: &[OsString],
         directory: &Path,
+        environment: Environment,
     ) -> Result<Self, LaunchError> {
-        let spawned = Command::new(program)
+        let mut command = Command::new(program);
+        if environment == Environment::Empty {
+            command.env_clear();
+        }
+        let spawned = command
             .args(arguments)
-            .env_clear()
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -160,5 +173,12 @@ impl ManagedChild {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+impl Drop for ManagedChild {
+    fn drop(&mut self) {
+        // Before the child itself is killed and reaped: until then the group's id is nobody else's.
+        self.kill_group();
     }
 }

@@ -1,26 +1,35 @@
 //! Starting an enclave and noticing its end, whatever kind it is.
 
 mod child;
+mod emulator;
+mod error;
 mod image;
+mod init_status;
 mod log;
 mod process;
 mod runtime_dir;
 
-use std::io;
-use std::path::PathBuf;
+use std::fmt;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use nacre_transport::Address;
+use serde::{Deserialize, Serialize};
 
+pub use emulator::{EmulatorConfig, EmulatorLauncher};
+pub use error::LaunchError;
 pub use image::LaunchedImage;
+pub use init_status::InitStatus;
+pub(crate) use init_status::stable_code;
 pub use process::{ProcessConfig, ProcessLauncher};
 
 /// A way to boot enclaves.
 pub trait Launcher: Send + Sync {
-    /// Boots a fresh enclave and waits until it is ready. Dropping the future leaves nothing running.
+    /// What kind of enclave it boots: `process`, `emulator` or `nitro`.
+    fn kind(&self) -> &'static str;
+
+    /// Boots a fresh enclave and waits until it runs. Dropping the future leaves nothing running.
     fn launch(&self) -> impl Future<Output = Result<Box<dyn RunningEnclave>, LaunchError>> + Send;
 }
 
@@ -43,61 +52,54 @@ pub trait RunningEnclave: Send {
     }
 
     /// Waits until it has ended by itself, and says how.
-    fn ended(&mut self) -> BoxFuture<'_, String>;
+    fn ended(&mut self) -> BoxFuture<'_, HowEnded>;
 
     /// Ends it and everything that was started for it.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// Why there is no enclave.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LaunchError {
-    /// No place for its sockets.
-    #[error("cannot make a private directory for the enclave's sockets: {0}")]
-    RuntimeDir(#[source] io::Error),
-    /// A program could not be started.
-    #[error("cannot start {program}: {source}")]
-    Spawn {
-        /// Which.
-        program: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A program ended before it was ready.
-    #[error("the {name} ended before it was ready ({status}){}", last_words(.last_line))]
-    Exited {
-        /// Which.
-        name: &'static str,
-        /// How.
-        status: ExitStatus,
-        /// The last line of its standard error.
-        last_line: String,
-    },
-    /// A program said something else than `ready`.
-    #[error("the {name} printed {line:?} where its first line must be `ready`")]
-    FirstLine {
-        /// Which.
-        name: &'static str,
-        /// What it said.
-        line: String,
-    },
-    /// A program took too long.
-    #[error("the {name} was not ready within {}s{}", .limit.as_secs(), last_words(.last_line))]
-    Deadline {
-        /// Which.
-        name: &'static str,
-        /// The limit.
-        limit: Duration,
-        /// The last line of its standard error.
-        last_line: String,
-    },
+/// How an enclave ended by itself. Nothing in it is of the enclave's own choice, but for the few words that
+/// [`InitStatus`] knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HowEnded {
+    /// Which part of it ended first, such as `enclave` or `NSM emulator`.
+    pub part: String,
+    /// The exit code of that part, where it is a process that exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The signal that killed that part, where it is a process that was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// What the enclave's init said of the program inside before it powered off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitStatus>,
 }
 
-fn last_words(line: &str) -> String {
-    if line.is_empty() {
-        String::new()
-    } else {
-        format!(": {line}")
+impl HowEnded {
+    /// A child process ended.
+    pub(crate) fn process(part: &str, status: ExitStatus) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
+        Self {
+            part: part.to_owned(),
+            exit_code: status.code(),
+            signal: status.signal(),
+            init: None,
+        }
+    }
+}
+
+impl fmt::Display for HowEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} ended", self.part)?;
+        if let Some(code) = self.exit_code {
+            write!(f, ", exit code {code}")?;
+        }
+        if let Some(signal) = self.signal {
+            write!(f, ", killed by signal {signal}")?;
+        }
+        match &self.init {
+            Some(init) => write!(f, "; its init said: {init}"),
+            None => Ok(()),
+        }
     }
 }

@@ -10,8 +10,8 @@ use nacre_transport::Address;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::child::ManagedChild;
-use super::{LaunchError, Launcher, RunningEnclave, runtime_dir};
+use super::child::{Environment, ManagedChild};
+use super::{HowEnded, LaunchError, Launcher, RunningEnclave, runtime_dir};
 
 /// What process mode needs. Paths are absolute.
 #[derive(Debug, Clone)]
@@ -88,8 +88,13 @@ impl ProcessLauncher {
         let path = |name: &str| directory.path().join(name);
         let nsm_socket = path("nsm.sock");
         let (program, arguments) = self.emulator_command(&nsm_socket);
-        let mut emulator =
-            ManagedChild::spawn("NSM emulator", &program, &arguments, directory.path())?;
+        let mut emulator = ManagedChild::spawn(
+            "NSM emulator",
+            &program,
+            &arguments,
+            directory.path(),
+            Environment::Empty,
+        )?;
         emulator.ready(deadline, limit).await?;
 
         let tls = Address::Unix(path("tls.sock"));
@@ -100,6 +105,7 @@ impl ProcessLauncher {
             &self.config.enclave,
             &arguments,
             directory.path(),
+            Environment::Empty,
         )?;
         enclave.ready(deadline, limit).await?;
         Ok(ProcessEnclave {
@@ -112,7 +118,9 @@ impl ProcessLauncher {
     }
 }
 
-fn options<const N: usize>(pairs: [(&str, OsString); N]) -> impl Iterator<Item = OsString> {
+pub(super) fn options<const N: usize>(
+    pairs: [(&str, OsString); N],
+) -> impl Iterator<Item = OsString> {
     pairs
         .map(|(name, value)| [name.into(), value])
         .into_iter()
@@ -120,6 +128,10 @@ fn options<const N: usize>(pairs: [(&str, OsString); N]) -> impl Iterator<Item =
 }
 
 impl Launcher for ProcessLauncher {
+    fn kind(&self) -> &'static str {
+        "process"
+    }
+
     async fn launch(&self) -> Result<Box<dyn RunningEnclave>, LaunchError> {
         Ok(Box::new(self.boot().await?))
     }
@@ -145,14 +157,14 @@ impl RunningEnclave for ProcessEnclave {
         &self.control
     }
 
-    fn ended(&mut self) -> BoxFuture<'_, String> {
+    fn ended(&mut self) -> BoxFuture<'_, HowEnded> {
         let (enclave, emulator) = (self.enclave.name(), self.emulator.name());
         Box::pin(async move {
             let (name, status) = tokio::select! {
                 status = self.enclave.exited() => (enclave, status),
                 status = self.emulator.exited() => (emulator, status),
             };
-            format!("the {name} ended: {status}")
+            HowEnded::process(name, status)
         })
     }
 

@@ -1,13 +1,12 @@
 //! The node as a process, and what a test does with it.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
-use nacre_host_proxy::NodeArgs;
+use nacre_host_proxy::{NodeArgs, Programs};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -24,12 +23,9 @@ enum Program {
 /// This program as `nacre node …`.
 pub(crate) fn main() -> ExitCode {
     let Program::Node(args) = Program::parse();
-    let own = OsString::from(std::env::current_exe().unwrap());
+    let own = std::env::current_exe().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    match runtime.block_on(nacre_host_proxy::run(
-        args,
-        vec![own, "nsm-emulator".into()],
-    )) {
+    match runtime.block_on(nacre_host_proxy::run(args, Programs::of(&own))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

@@ -1,0 +1,276 @@
+//! The words of `nacre node`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use nacre_protocol::manifest::{ByteSize, Timeout};
+use nacre_transport::Address;
+use reqwest::Url;
+
+use crate::proxy::ProxyLimits;
+
+/// Files that a node needs beside those of its callers.
+const OWN_FILES: usize = 256;
+/// The command of `nacre node`.
+const CRASHES: &str = "crashes";
+
+/// `nacre node`: without a command it runs a node.
+#[derive(Debug, Clone)]
+pub enum NodeArgs {
+    /// `nacre node …`
+    Run(Box<RunArgs>),
+    /// `nacre node crashes …`
+    Crashes(CrashesArgs),
+}
+
+/// By hand, because derived code asks for what running requires before it looks for a command.
+impl Args for NodeArgs {
+    fn augment_args(command: Command) -> Command {
+        let crashes = Command::new(CRASHES)
+            .about("List the newest crash reports of a node's enclave, the oldest first");
+        RunArgs::augment_args(command)
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+            .subcommand(CrashesArgs::augment_args(crashes))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for NodeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand_matches(CRASHES) {
+            Some(matches) => CrashesArgs::from_arg_matches(matches).map(Self::Crashes),
+            None => RunArgs::from_arg_matches(matches).map(|args| Self::Run(Box::new(args))),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// `nacre node crashes`
+#[derive(Debug, Clone, Args)]
+pub struct CrashesArgs {
+    /// The node's data directory
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Print the whole reports as one JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to run a node.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// URL of the control plane
+    #[arg(long, value_name = "URL")]
+    pub control_plane: Url,
+    /// Address for callers; port 0 takes the port of the last run, or a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// What callers are told to connect to, if that is not the address listened on
+    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
+    pub advertise: Option<String>,
+    /// Directory for the operator's key, the node's id and its port
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Kind of enclave
+    #[arg(long, value_enum, default_value_t = EnclaveKind::Process)]
+    pub enclave: EnclaveKind,
+    /// Which enclave, and how it is started.
+    #[command(flatten)]
+    pub options: EnclaveOptions,
+    /// An enclave that runs and no longer answers is killed after this long, or a little later
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = patience)]
+    pub hung_after: Timeout,
+    /// The ask: micro-units per GiB-second
+    #[arg(long, value_name = "MICROS", default_value_t = 0)]
+    pub price: u64,
+    /// Connections that are open to the enclave at once. One address may have all that nobody else wants, and loses
+    /// them first when somebody does. Lowered to half the files that this process may open; above 4000 the enclave,
+    /// which sees no addresses, would do the refusing
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = at_least_one)]
+    pub max_connections: usize,
+    /// Connections that may wait for one of those; when more come, the address with the most waiting loses one
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_waiting: usize,
+    /// Connections whose handshake the enclave is given at once; addresses take turns
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub max_opening: usize,
+    /// Stop when standard input ends (for a parent process that must not leave this one behind)
+    #[arg(long)]
+    pub exit_on_stdin_eof: bool,
+}
+
+/// Kinds of enclave that a node can boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EnclaveKind {
+    /// A child process with an NSM emulator: for development, loopback only
+    Process,
+    /// The real image in an emulated machine: for development, loopback only
+    Emulator,
+    /// The real image in a Nitro Enclave of this EC2 instance
+    Nitro,
+}
+
+/// Options that only some kinds of enclave have. One that does not fit the kind is refused.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EnclaveOptions {
+    /// emulator, nitro: the enclave image
+    #[arg(long, value_name = "FILE")]
+    pub eif: Option<PathBuf>,
+    /// Memory: of the enclave's models and workers (process; 2GiB unless given), or of the whole enclave (emulator: 512MiB
+    /// unless given; nitro: four times the image, and at least 512MiB, unless given)
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// emulator, nitro: virtual processors; on Nitro whole cores [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub cpus: Option<u32>,
+    /// emulator, nitro: the enclave's context id on vsock [default: 16; nitro: the hypervisor chooses]
+    #[arg(long, value_name = "CID", value_parser = clap::value_parser!(u32).range(4..0xffff_ffff))]
+    pub cid: Option<u32>,
+    /// emulator, nitro: run the enclave in debug mode, where nothing protects it and its measurements are zero
+    #[arg(long)]
+    pub debug_mode: bool,
+    /// process: the enclave program [default: nacre-enclave beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub enclave_bin: Option<PathBuf>,
+    /// process: the worker program [default: nacre-worker beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub worker_bin: Option<PathBuf>,
+    /// process: the ONNX Runtime library, libonnxruntime.so [default: the variable NACRE_ONNXRUNTIME]
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+    /// process, emulator: where the NSM emulator keeps its development PKI [default: nsm-pki in the data directory]
+    #[arg(long, value_name = "DIR")]
+    pub pki_dir: Option<PathBuf>,
+    /// process, emulator: how long the emulated NSM takes for an attestation
+    #[arg(long, value_name = "MS")]
+    pub nsm_latency_ms: Option<u64>,
+    /// emulator: an unpacked QEMU to use [default: the one of the cache, fetched if need be]
+    #[arg(long, value_name = "DIR")]
+    pub qemu: Option<PathBuf>,
+    /// emulator: faults to inject
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// What the proxy may do with this many open files.
+    pub(super) fn limits(&self, files: u64) -> ProxyLimits {
+        // Two files a connection and one for each that waits, beside what the node itself needs.
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        let most = (files.saturating_sub(self.max_waiting + OWN_FILES) / 2).max(1);
+        if most < self.max_connections {
+            tracing::warn!(
+                most,
+                files,
+                "fewer connections: this process may not open more files"
+            );
+        }
+        let connections = self.max_connections.min(most);
+        ProxyLimits {
+            connections,
+            waiting: self.max_waiting,
+            opening: self.max_opening,
+            held: connections,
+            ..ProxyLimits::default()
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    match format!("tcp://{text}").parse() {
+        Ok(Address::Tcp { port, .. }) if port != 0 => Ok(text.to_owned()),
+        Ok(_) => Err("the port that callers connect to is not 0".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Time for several questions and their answers.
+fn patience(text: &str) -> Result<Timeout, String> {
+    let timeout: Timeout = text.parse().map_err(|e| format!("{e}"))?;
+    let (least, most) = (1, 3600);
+    if (least..=most).contains(&timeout.duration().as_secs()) {
+        Ok(timeout)
+    } else {
+        Err(format!("{least}s to {most}s"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Node {
+        #[command(flatten)]
+        args: NodeArgs,
+    }
+
+    fn parse(words: &[&str]) -> Result<NodeArgs, clap::Error> {
+        Node::try_parse_from([&["node"], words].concat()).map(|node| node.args)
+    }
+
+    const NEEDED: [&str; 4] = ["--control-plane", "http://localhost", "--data", "d"];
+
+    fn run(words: &[&str]) -> Result<RunArgs, clap::Error> {
+        match parse(&[&NEEDED, words].concat())? {
+            NodeArgs::Run(args) => Ok(*args),
+            NodeArgs::Crashes(_) => panic!("not asked for"),
+        }
+    }
+
+    #[test]
+    fn connections_are_no_more_than_there_are_files_for() {
+        let args = run(&[]).unwrap();
+        let connections = |files| args.limits(files).connections;
+        assert_eq!(connections(1 << 20), 4000);
+        assert_eq!(connections(u64::MAX), 4000);
+        assert_eq!(connections(4096), (4096 - 1024 - 256) / 2);
+        assert_eq!(connections(100), 1);
+        let usual = ProxyLimits::default();
+        let limits = args.limits(1 << 20);
+        assert_eq!(
+            (limits.waiting, limits.opening),
+            (usual.waiting, usual.opening)
+        );
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_refused() {
+        for words in [
+            ["--max-opening", "0"],
+            ["--cid", "3"],
+            ["--cpus", "0"],
+            ["--hung-after", "500ms"],
+            ["--hung-after", "2h"],
+        ] {
+            assert!(run(&words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn crashes_are_listed_without_anything_that_running_needs() {
+        let args = parse(&["crashes", "--data", "d", "--json"]).unwrap();
+        assert!(matches!(args, NodeArgs::Crashes(c) if c.json));
+        assert!(parse(&[]).is_err(), "running needs a control plane");
+        assert!(parse(&["--data", "d", "crashes", "--data", "d"]).is_err());
+    }
+}
