@@ -43,6 +43,8 @@ pub struct Entry {
     pub mode: u32,
     /// Owner and group.
     pub owner: (u32, u32),
+    /// When it was last changed, seconds since 1970.
+    pub mtime: u32,
     /// What it is.
     pub kind: EntryKind,
 }
@@ -182,6 +184,7 @@ impl<R: BufRead> Reader<R> {
             path,
             mode: header.mode & !TYPE_MASK,
             owner: (header.uid, header.gid),
+            mtime: header.mtime,
             kind,
         })
     }

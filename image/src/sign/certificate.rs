@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nacre_attestation_verifier::Pcr;
+use nacre_attestation_verifier::{Pcr, UnixSeconds};
 use p384::ecdsa::VerifyingKey;
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::Certificate;
@@ -95,8 +95,8 @@ impl SigningCertificate {
         match (self.not_before..=self.not_after).contains(&unix_seconds) {
             true => Ok(()),
             false => Err(SignError::OutOfValidity {
-                not_before: self.not_before,
-                not_after: self.not_after,
+                not_before: UnixSeconds(self.not_before),
+                not_after: UnixSeconds(self.not_after),
             }),
         }
     }

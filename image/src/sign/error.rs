@@ -1,5 +1,7 @@
 //! What is wrong with a signature, or with making one.
 
+use nacre_attestation_verifier::UnixSeconds;
+
 /// Why a signature section is not valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -56,10 +58,10 @@ pub enum SignError {
     /// The certificate is not valid at this time.
     #[error("the certificate is valid from {not_before} to {not_after}, not now")]
     OutOfValidity {
-        /// Its first second, seconds since 1970.
-        not_before: u64,
+        /// Its first second.
+        not_before: UnixSeconds,
         /// Its last.
-        not_after: u64,
+        not_after: UnixSeconds,
     },
     /// The PKCS#11 module or token.
     #[error("PKCS#11: {0}")]
