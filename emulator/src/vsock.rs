@@ -4,6 +4,7 @@
 //!
 //! - [`packet`], [`credit`], [`pipe`], [`connection`], [`table`]: what a connection is and how it ends; pure state machines.
 //! - [`handshake`]: the `CONNECT` line of a program on the host.
+//! - [`wire`]: faults that are put on connections while the device runs.
 //! - [`device`]: all of it as one vhost-user backend for QEMU.
 
 mod backend;
@@ -21,6 +22,7 @@ mod stop;
 mod switch;
 pub mod table;
 mod timers;
+pub mod wire;
 
 pub use device::{Device, DeviceError, Options};
 pub use socket_file::SocketError;

@@ -22,6 +22,7 @@ use crate::vsock::packet::{
     Header, MAX_PAYLOAD, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND,
 };
 use crate::vsock::pipe::Pipe;
+use crate::vsock::wire::{Damage, Side, Trouble, WireFault};
 use crate::vsock::{Key, Micros};
 
 /// See the module.
@@ -29,6 +30,9 @@ use crate::vsock::{Key, Micros};
 pub struct Connection {
     key: Key,
     guest_cid: u64,
+    service: u32,
+    /// [`Trouble::HalfOpen`].
+    vanished: bool,
     phase: Phase,
     credit: Credit,
     guest_sends: bool,
@@ -112,6 +116,12 @@ impl Connection {
         Self {
             key,
             guest_cid,
+            service: if phase == Phase::GuestAsked {
+                key.guest_port
+            } else {
+                key.host_port
+            },
+            vanished: false,
             phase,
             credit: Credit::new(window),
             guest_sends: true,
@@ -132,15 +142,41 @@ impl Connection {
         self.key
     }
 
-    /// Puts faults, or none, on the two directions: towards the host, towards the guest.
-    pub fn set_pipes(&mut self, to_host: Pipe, to_guest: Pipe) {
-        self.to_host = to_host;
-        self.to_guest = to_guest;
+    /// The port that was asked for: the guest's when the host asked, the host's when the guest did.
+    #[must_use]
+    pub fn service(&self) -> u32 {
+        self.service
     }
 
-    /// The two directions: towards the host, towards the guest.
-    pub fn pipes(&mut self) -> (&mut Pipe, &mut Pipe) {
-        (&mut self.to_host, &mut self.to_guest)
+    /// Puts the faults that are for this connection on it, in place of those before.
+    pub fn set_faults(&mut self, now: Micros, faults: &[WireFault]) {
+        let mine = || {
+            let mine = faults.iter();
+            mine.filter(|fault| fault.connections.has(self.service))
+        };
+        self.vanished |= mine().any(|fault| fault.trouble == Trouble::HalfOpen);
+        let towards = |side| -> Vec<Damage> {
+            let damage = mine().filter_map(|fault| match fault.trouble {
+                Trouble::Bytes { towards, damage } if towards.is_none_or(|to| to == side) => {
+                    Some(damage)
+                }
+                _ => None,
+            });
+            damage.collect()
+        };
+        let (to_host, to_guest) = (towards(Side::Host), towards(Side::Guest));
+        self.to_host.set_damage(now, to_host);
+        self.to_guest.set_damage(now, to_guest);
+    }
+
+    /// When bytes that are held back can go on.
+    #[must_use]
+    pub fn due(&self, now: Micros) -> Option<Micros> {
+        if self.vanished {
+            return None;
+        }
+        let (to_host, to_guest) = (self.to_host.due(now), self.to_guest.due(now));
+        to_host.into_iter().chain(to_guest).min()
     }
 
     // What the guest does.
@@ -150,6 +186,7 @@ impl Connection {
         let credit = (header.buffer, header.forwarded);
         match (self.phase, header.op) {
             (Phase::Over { .. }, _) => return Input::Nothing,
+            (_, Ok(op)) if self.vanished && op != Op::Reset => return Input::Nothing,
             (phase, Ok(Op::Reset)) => {
                 self.refused = phase == Phase::GuestAsked;
                 self.guest_reset();
@@ -234,6 +271,7 @@ impl Connection {
 
     /// Payload went straight to the host, which is allowed when [`Self::goes_straight`].
     pub fn payload_taken(&mut self, bytes: u32) {
+        self.to_host.went_past(bytes);
         self.credit.take(bytes);
     }
 
@@ -269,12 +307,21 @@ impl Connection {
 
     /// The host broke off: it neither sends nor takes any more.
     pub fn host_broke_off(&mut self) {
+        if self.vanished {
+            if self.phase == Phase::GuestAsked {
+                self.forget();
+            }
+            return;
+        }
         self.host_sends = HostSends::BrokeOff;
         self.host_deaf();
     }
 
     /// The host takes no more bytes.
     pub fn host_deaf(&mut self) {
+        if self.vanished {
+            return;
+        }
         self.host_takes = false;
         self.to_host.clear();
         self.credit.take_all();
@@ -295,7 +342,8 @@ impl Connection {
     /// How many bytes to read from the host now.
     #[must_use]
     pub fn wanted_of_host(&self) -> usize {
-        if self.phase != Phase::Open || !self.guest_takes || self.host_sends != HostSends::More {
+        let sends = self.guest_takes && self.host_sends == HostSends::More;
+        if self.phase != Phase::Open || self.vanished || !sends {
             return 0;
         }
         if !self.to_guest.is_plain() {
@@ -316,6 +364,9 @@ impl Connection {
 
     /// Bytes to write to the host now.
     pub fn for_host(&mut self, now: Micros) -> &[u8] {
+        if self.vanished {
+            return &[];
+        }
         self.to_host.ready(now)
     }
 
@@ -384,6 +435,9 @@ impl Connection {
 
     /// Whether [`Self::next_packet`] has one.
     pub fn has_packet(&mut self, now: Micros) -> bool {
+        if self.vanished {
+            return false;
+        }
         match self.phase {
             Phase::GuestAsked => self.owed.request,
             Phase::HostAsked | Phase::Over { .. } => false,
@@ -401,6 +455,9 @@ impl Connection {
 
     /// The next packet for the guest, with up to `room` bytes of [`Self::next_payload`] as its payload.
     pub fn next_packet(&mut self, now: Micros, room: usize) -> Option<Header> {
+        if self.vanished {
+            return None;
+        }
         match self.phase {
             Phase::GuestAsked if self.owed.request => {
                 self.owed.request = false;
@@ -454,7 +511,10 @@ impl Connection {
     /// [`Self::wanted_of_host`] said.
     pub fn straight(&mut self, available: usize, room: usize) -> Option<Header> {
         let length = self.data_length(available, room);
-        (length > 0).then(|| self.data(length))
+        (length > 0).then(|| {
+            self.to_guest.went_past(length);
+            self.data(length)
+        })
     }
 
     fn data_length(&self, available: usize, room: usize) -> u32 {

@@ -18,6 +18,7 @@ use crate::vsock::socket_file::{SocketError, SocketFile};
 use crate::vsock::stop::Stop;
 use crate::vsock::switch::Switch;
 use crate::vsock::table::Limits;
+use crate::vsock::wire::FaultPlan;
 
 /// What a device is made of.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ pub struct Device {
     vhost_user: (UnixListener, SocketFile),
     socket: SocketFile,
     switch: Switch,
+    faults: FaultPlan,
     guest_cid: u64,
 }
 
@@ -94,13 +96,27 @@ impl Device {
         }
         let vhost_user = SocketFile::bind(&options.vhost_user)?;
         let (listener, socket) = SocketFile::bind(&options.socket)?;
-        let switch = Switch::new(options.guest_cid, options.limits, options.socket, listener)?;
+        let faults = FaultPlan::new()?;
+        let switch = Switch::new(
+            options.guest_cid,
+            options.limits,
+            options.socket,
+            listener,
+            faults.clone(),
+        )?;
         Ok(Self {
             vhost_user,
             socket,
             switch,
+            faults,
             guest_cid: options.guest_cid,
         })
+    }
+
+    /// A handle on its faults, for as long as it runs.
+    #[must_use]
+    pub fn faults(&self) -> FaultPlan {
+        self.faults.clone()
     }
 
     /// Where QEMU connects.

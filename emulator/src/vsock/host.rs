@@ -118,6 +118,8 @@ pub(crate) struct Host {
     pub(crate) deadline: Micros,
     /// How long to wait before the program is called again.
     pub(crate) pause: Micros,
+    /// Until when it is.
+    pub(crate) patience: Micros,
     /// When the connection is looked at next, for the sake of bytes that are held back; zero: not.
     pub(crate) looked_at: Micros,
 }

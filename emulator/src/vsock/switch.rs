@@ -18,6 +18,7 @@ use crate::vsock::packet::{HEADER_LEN, Header, MAX_PAYLOAD, Op};
 use crate::vsock::queues::{Receive, Ring};
 use crate::vsock::table::{Limits, Routed, Table, Token};
 use crate::vsock::timers::Timers;
+use crate::vsock::wire::{FaultPlan, Loss};
 
 /// How long a program may take for its `CONNECT` line, and the guest to answer it.
 const CALL_PATIENCE: Micros = 5_000_000;
@@ -41,6 +42,7 @@ const EVENTS: usize = 256;
 pub(crate) struct Switch {
     socket: PathBuf,
     listener: UnixListener,
+    plan: FaultPlan,
     table: Table,
     hosts: Vec<Host>,
     callers: Vec<Option<Caller>>,
@@ -59,15 +61,18 @@ impl Switch {
         limits: Limits,
         socket: PathBuf,
         listener: UnixListener,
+        plan: FaultPlan,
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let timers = Timers::new()?;
         listener.set_nonblocking(true)?;
         epoll::add(&epoll, &listener, Source::Listener.data(), EventFlags::IN)?;
         epoll::add(&epoll, &timers, Source::Timer.data(), EventFlags::IN)?;
+        epoll::add(&epoll, &plan, Source::Orders.data(), EventFlags::IN)?;
         Ok(Self {
             socket,
             listener,
+            plan,
             table: Table::new(guest_cid, limits),
             hosts: Vec::new(),
             callers: Vec::new(),
@@ -96,7 +101,7 @@ impl Switch {
             match source {
                 Source::Listener => self.accept(),
                 Source::Timer => self.timers.went_off(),
-                Source::Orders => {}
+                Source::Orders => self.obey(),
                 Source::Caller(number) => self.caller_moved(number),
                 Source::Connection(token) => self.host_moved(token, flags),
             }
@@ -110,6 +115,40 @@ impl Switch {
             }
         }
         Ok(())
+    }
+
+    /// Does what the fault plan says.
+    fn obey(&mut self) {
+        let now = self.timers.now();
+        let orders = self.plan.take();
+        if let Some(faults) = orders.faults {
+            self.table.set_faults(now, faults);
+            for token in self.table.tokens() {
+                self.settle(token);
+            }
+        }
+        for loss in orders.lost {
+            let (which, one) = match loss {
+                Loss::All(which) => (which, None),
+                Loss::One(which, number) => (which, Some(number)),
+            };
+            let mut tokens = self.table.tokens();
+            tokens.retain(|token| {
+                let connection = self.table.get(*token);
+                connection.is_some_and(|connection| which.has(connection.service()))
+            });
+            if let Some(number) = one
+                && let Some(chosen) = number.checked_rem(tokens.len() as u64)
+            {
+                tokens = vec![tokens[chosen as usize]];
+            }
+            for token in tokens {
+                if let Some(connection) = self.table.get(token) {
+                    connection.reset();
+                }
+                self.settle(token);
+            }
+        }
     }
 
     /// To be called before the thread waits.
@@ -219,6 +258,7 @@ impl Switch {
     }
 
     fn ask_guest(&mut self, number: u32) {
+        let now = self.timers.now();
         let Some(Caller {
             stream,
             ask: Some(ask),
@@ -227,7 +267,7 @@ impl Switch {
         else {
             return;
         };
-        let Some(token) = self.table.ask_guest(ask.port) else {
+        let Some(token) = self.table.ask_guest(now, ask.port) else {
             return;
         };
         if host::rename(&self.epoll, &stream, Source::Connection(token)).is_err() {
@@ -358,9 +398,9 @@ impl Switch {
         let host = self.host(token);
         if host.pause == 0 {
             host.pause = PAUSES.0;
-            host.looked_at = now + ACCEPT_PATIENCE;
+            host.patience = now + ACCEPT_PATIENCE;
         }
-        if now >= host.looked_at {
+        if now >= host.patience {
             return false;
         }
         let deadline = now + host.pause;
@@ -403,6 +443,12 @@ impl Switch {
             host.stream = None;
         }
         let reads_on = host.readable && connection.wanted_of_host() > 0;
+        if let Some(due) = connection.due(now)
+            && (host.looked_at == 0 || due < host.looked_at)
+        {
+            host.looked_at = due;
+            self.timers.at(due, Source::Connection(token));
+        }
         self.table.touch(now, token);
         if reads_on {
             self.table.give_turn(token);
@@ -445,7 +491,7 @@ impl Switch {
             // It says that more follows than does: nothing that it says counts.
             header.op = Err(0);
         }
-        match self.table.guest_packet(&header) {
+        match self.table.guest_packet(self.timers.now(), &header) {
             Routed::Nowhere => {}
             Routed::Wanted(token) => {
                 *self.host(token) = Host::default();

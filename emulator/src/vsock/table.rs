@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::vsock::connection::{Connection, Input};
 use crate::vsock::packet::{Header, Op, TYPE_STREAM};
+use crate::vsock::wire::WireFault;
 use crate::vsock::{Key, Micros};
 
 /// The parent's address in a Nitro enclave.
@@ -80,6 +81,7 @@ pub struct Table {
     turns: VecDeque<Token>,
     resets: VecDeque<Header>,
     next_port: u32,
+    faults: Vec<WireFault>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,7 @@ impl Table {
             turns: VecDeque::new(),
             resets: VecDeque::new(),
             next_port: FIRST_HOST_PORT,
+            faults: Vec::new(),
         }
     }
 
@@ -145,8 +148,18 @@ impl Table {
             .collect()
     }
 
+    /// Puts faults in force, in place of those before, for the connections that there are and will be.
+    pub fn set_faults(&mut self, now: Micros, faults: Vec<WireFault>) {
+        for slot in &mut self.slots {
+            if let Some(connection) = &mut slot.connection {
+                connection.set_faults(now, &faults);
+            }
+        }
+        self.faults = faults;
+    }
+
     /// The host asks for a port of the guest. `None` when there are too many connections.
-    pub fn ask_guest(&mut self, guest_port: u32) -> Option<Token> {
+    pub fn ask_guest(&mut self, now: Micros, guest_port: u32) -> Option<Token> {
         if self.live >= self.limits.connections {
             return None;
         }
@@ -160,14 +173,15 @@ impl Table {
             key.host_port = following(key.host_port);
         }
         self.next_port = following(key.host_port);
-        let connection = Connection::to_guest(key, self.guest_cid, self.window());
+        let mut connection = Connection::to_guest(key, self.guest_cid, self.window());
+        connection.set_faults(now, &self.faults);
         let token = self.insert(key, connection);
         self.give_turn(token);
         Some(token)
     }
 
     /// A packet of the guest. After its payload was dealt with, [`Self::touch`] must be called.
-    pub fn guest_packet(&mut self, header: &Header) -> Routed {
+    pub fn guest_packet(&mut self, now: Micros, header: &Header) -> Routed {
         if header.source_cid != self.guest_cid {
             // Nobody to answer: the guest does not have that address.
             return Routed::Nowhere;
@@ -187,7 +201,8 @@ impl Table {
             Ok(Op::Request)
                 if ours && header.kind == TYPE_STREAM && self.live < self.limits.connections =>
             {
-                let connection = Connection::to_host(header, self.window());
+                let mut connection = Connection::to_host(header, self.window());
+                connection.set_faults(now, &self.faults);
                 return Routed::Wanted(self.insert(key, connection));
             }
             _ => self.resets.push_back(header.reset()),
