@@ -22,6 +22,9 @@ const AT_ONCE: usize = 2;
 /// How often to look at the enclave when no event says that something changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// The enclave's answer to a load whose blobs it does not have.
+const BLOB_MISSING: &str = "blob-missing";
+
 /// Something that was under way and ended.
 enum Done {
     Action(Action, Result<Option<FunctionStatus>, Failure>),
@@ -135,7 +138,8 @@ async fn act(link: &Link, boot: &Boot, action: Action) -> Done {
     Done::Action(action, result)
 }
 
-/// Brings the manifest and the layers that the enclave lacks, then loads.
+/// Brings the manifest and the layers that the enclave lacks, then loads. Layers that say where they can be fetched are
+/// the enclave's to get first; what it could not get is brought after all.
 async fn load(
     link: &Link,
     boot: &Boot,
@@ -160,12 +164,22 @@ async fn load(
         message: error.to_string(),
         kind: FailureKind::Refused,
     })?;
-    for file in bundle.files() {
+    let (brought, fetched): (Vec<_>, Vec<_>) =
+        (bundle.files().iter()).partition(|file| file.urls.is_empty());
+    for file in brought {
         bring(link, boot, &session, &file.digest, file.size).await?;
     }
     let size = manifest.len() as u64;
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(manifest)]);
     boot.control.put_blob(&digest, size, whole).await?;
+    match boot.control.load(name, digest).await {
+        Err(ControlError::Refused(problem))
+            if problem.code == BLOB_MISSING && !fetched.is_empty() => {}
+        loaded => return Ok(loaded?),
+    }
+    for file in fetched {
+        bring(link, boot, &session, &file.digest, file.size).await?;
+    }
     Ok(boot.control.load(name, digest).await?)
 }
 

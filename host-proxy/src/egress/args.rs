@@ -33,6 +33,20 @@ impl EgressArgs {
         Egress::new(policy, EgressLimits::default())
     }
 
+    /// The same with absolute paths, for a child that runs in another folder.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no current folder.
+    pub fn absolute(&self) -> std::io::Result<Self> {
+        let absolute = |path: &Option<PathBuf>| path.as_ref().map(std::path::absolute).transpose();
+        Ok(Self {
+            egress_allow: absolute(&self.egress_allow)?,
+            egress_root: absolute(&self.egress_root)?,
+            ..self.clone()
+        })
+    }
+
     /// What an enclave program in process mode is told, if its proxy listens there.
     pub fn for_process(&self, proxy: &Address) -> Vec<OsString> {
         let mut words = vec!["--egress".into(), proxy.to_string().into()];

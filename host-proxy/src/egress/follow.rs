@@ -10,11 +10,7 @@ use crate::supervisor::EnclaveState;
 impl Egress {
     /// Serves whichever enclave runs now, where it asks for egress, until told to stop. An enclave that has no way to ask
     /// is left alone; one whose address cannot be listened on has no egress, and serves its callers all the same.
-    pub async fn follow(
-        &self,
-        mut enclave: watch::Receiver<EnclaveState>,
-        stop: CancellationToken,
-    ) {
+    pub async fn follow(self, mut enclave: watch::Receiver<EnclaveState>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let now = enclave.borrow_and_update().clone();
             let address = now.and_then(|now| now.egress.clone());

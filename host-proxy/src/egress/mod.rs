@@ -31,8 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::pause;
-use crate::proxy::buffer::BufferPool;
-use crate::proxy::tunnel::{End, Patience, carry};
+use crate::proxy::tunnel::{End, Patience, Pools, carry};
 
 pub use args::EgressArgs;
 pub use judge::{Reach, judge};
@@ -85,7 +84,7 @@ struct Shared {
     limits: EgressLimits,
     places: Arc<Semaphore>,
     dialer: dial::Dialer,
-    buffers: BufferPool,
+    pools: Pools,
 }
 
 /// Why a request was not carried out.
@@ -160,7 +159,7 @@ impl Egress {
             limits,
             places: Arc::new(Semaphore::new(limits.connections)),
             dialer: dial::Dialer::default(),
-            buffers: BufferPool::default(),
+            pools: Pools::default(),
         }))
     }
 
@@ -269,9 +268,9 @@ impl Shared {
             }
         };
         let end = tokio::select! {
-            end = carry(&mut enclave, &mut peer, &self.buffers, &patience, carried) => match end {
+            end = carry(&mut enclave, &mut peer, &self.pools, &patience, carried) => match end {
                 End::Closed => "closed",
-                End::Broken(_) => "broken",
+                End::Broken => "broken",
                 End::Idle => "idle",
             },
             () = enough.cancelled() => "too-many-bytes",

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::child::{Environment, ManagedChild};
 use super::{HowEnded, LaunchError, Launcher, RunningEnclave, runtime_dir};
+use crate::egress::EgressArgs;
 
 /// What process mode needs. Paths are absolute.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct ProcessConfig {
     pub memory_bytes: u64,
     /// Begins the names of the runtime directories; no other living node has the same.
     pub dir_prefix: String,
+    /// What the enclave is told about its way out. Paths are absolute.
+    pub egress: EgressArgs,
     /// How long a boot may take until the enclave is ready.
     pub ready_within: Duration,
 }
@@ -66,7 +69,13 @@ impl ProcessLauncher {
         (program, arguments)
     }
 
-    fn enclave_arguments(&self, nsm: &Path, tls: &Address, control: &Address) -> Vec<OsString> {
+    fn enclave_arguments(
+        &self,
+        nsm: &Path,
+        tls: &Address,
+        control: &Address,
+        egress: &Address,
+    ) -> Vec<OsString> {
         let config = &self.config;
         let mut arguments = vec![OsString::from("process")];
         arguments.extend(options([
@@ -77,6 +86,7 @@ impl ProcessLauncher {
             ("--onnxruntime", config.onnxruntime.clone().into()),
             ("--memory", config.memory_bytes.to_string().into()),
         ]));
+        arguments.extend(config.egress.for_process(egress));
         arguments
     }
 
@@ -99,7 +109,8 @@ impl ProcessLauncher {
 
         let tls = Address::Unix(path("tls.sock"));
         let control = Address::Unix(path("control.sock"));
-        let arguments = self.enclave_arguments(&nsm_socket, &tls, &control);
+        let egress = Address::Unix(path("egress.sock"));
+        let arguments = self.enclave_arguments(&nsm_socket, &tls, &control, &egress);
         let mut enclave = ManagedChild::spawn(
             "enclave",
             &self.config.enclave,
@@ -111,6 +122,7 @@ impl ProcessLauncher {
         Ok(ProcessEnclave {
             tls,
             control,
+            egress,
             enclave,
             emulator,
             directory,
@@ -142,6 +154,7 @@ impl Launcher for ProcessLauncher {
 struct ProcessEnclave {
     tls: Address,
     control: Address,
+    egress: Address,
     // Dropped in this order.
     enclave: ManagedChild,
     emulator: ManagedChild,
@@ -155,6 +168,10 @@ impl RunningEnclave for ProcessEnclave {
 
     fn control(&self) -> &Address {
         &self.control
+    }
+
+    fn egress(&self) -> Option<&Address> {
+        Some(&self.egress)
     }
 
     fn ended(&mut self) -> BoxFuture<'_, HowEnded> {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nacre_host_proxy::egress::EgressArgs;
 use nacre_host_proxy::launcher::{
     LaunchError, Launcher as _, ProcessConfig, ProcessLauncher, RunningEnclave,
 };
@@ -27,6 +28,7 @@ fn config(dir: &TempDir, behaviour: &str) -> ProcessConfig {
         onnxruntime: own(),
         memory_bytes: 1 << 20,
         dir_prefix: format!("nacre-test-{}-", std::process::id()),
+        egress: EgressArgs::default(),
         ready_within: Duration::from_secs(10),
     }
 }
