@@ -4,7 +4,7 @@
 //! it may use it. Two builders of one kind take turns, and the second finds the first's work.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -185,6 +185,18 @@ impl Key {
     #[must_use]
     pub fn hex(&self) -> String {
         hex::encode(self.0)
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+pub(crate) fn sha256(file: &Path) -> io::Result<String> {
+    let (mut file, mut hash) = (File::open(file)?, Sha256::new());
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hash.finalize())),
+            length => hash.update(&buffer[..length]),
+        }
     }
 }
 

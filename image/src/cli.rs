@@ -1,5 +1,6 @@
 //! `nacre image …`: the arguments, and what each prints.
 
+mod build;
 mod diff;
 mod measure;
 mod policy;
@@ -18,6 +19,10 @@ use crate::error::ImageError;
 /// Build, measure, sign and compare enclave images (EIF).
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
+    /// Build the image from a workspace: the same sources, locks and compiler give the same bytes on every machine.
+    Build(build::BuildArgs),
+    /// Write the lock files of Debian packages anew, with the newest versions that the archive signs. PCRs change.
+    UpdateLocks(build::UpdateLocksArgs),
     /// Check an image and print its PCRs, or with --sbom what is in it.
     Measure(measure::MeasureArgs),
     /// Sign an image with a P-384 key, in a file or a PKCS#11 token: PCR8. A signature that it has is replaced.
@@ -35,6 +40,8 @@ pub enum ImageCommand {
 /// [`ImageError`]; nothing was written then.
 pub fn run(command: ImageCommand, json: bool) -> Result<ExitCode, ImageError> {
     match command {
+        ImageCommand::Build(args) => build::run(&args, json),
+        ImageCommand::UpdateLocks(args) => build::run_update(&args, json),
         ImageCommand::Measure(args) => measure::run(&args, json),
         ImageCommand::Sign(args) => sign::run(&args, json),
         ImageCommand::Diff(args) => diff::run(&args, json),

@@ -37,6 +37,15 @@ pub struct Tree {
     pub lock: Lock,
 }
 
+/// How packages lie in a [`Tree`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All in one root, as on an installed system.
+    Together,
+    /// Each in a folder of its name, so that it is known what is whose.
+    Apart,
+}
+
 /// The packages of `lock` in one tree, from the cache or from the archive.
 ///
 /// `finish` gets a newly unpacked tree, completes and judges it; what it refuses does not enter the cache.
@@ -48,16 +57,22 @@ pub struct Tree {
 pub fn tree(
     cache: &Cache,
     lock: &Lock,
+    layout: Layout,
     recipe: &str,
     finish: impl Fn(&Path) -> Result<(), DebianError>,
 ) -> Result<Tree, DebianError> {
     let lock = current(cache, lock)?;
+    let recipe = &format!("{layout:?} {recipe}");
     if let Some(root) = cache.find(&lock.name, key(&lock, recipe)) {
         return Ok(Tree { root, lock });
     }
     let (files, lock) = fetch(cache, lock)?;
     let root = cache.entry(&lock.name, key(&lock, recipe), |dir| {
-        for file in &files {
+        for (file, package) in files.iter().zip(&lock.packages) {
+            let dir = match layout {
+                Layout::Together => dir.to_owned(),
+                Layout::Apart => dir.join(&package.name),
+            };
             run(
                 Command::new("dpkg-deb").arg("--extract").arg(file).arg(dir),
                 UNPACKING,

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nacre_attestation_verifier::PolicyError;
+use nacre_attestation_verifier::{PolicyError, ResultCode};
 
+use crate::build::BuildError;
 use crate::cpio::CpioError;
 use crate::eif::EifError;
 use crate::sbom::ComponentsError;
@@ -61,6 +62,9 @@ pub enum ImageError {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The image cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// Arguments that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -78,13 +82,28 @@ impl ImageError {
             Self::Sign(error) => error.code(),
             Self::OtherSigner(_) => "image-other-signer",
             Self::Policy(error) => error.rule(),
+            Self::Build(error) => error.code(),
             Self::Usage(_) => "usage",
         }
     }
 
-    /// Whether the command's words were wrong, not what they name.
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Usage(_))
+    /// The result code of an image that is malformed or wrongly signed, or of a wrong question; the other errors have
+    /// none.
+    pub fn result_code(&self) -> Option<ResultCode> {
+        match self {
+            Self::Image { error, .. } => match error {
+                EifError::Io(_) | EifError::SourceChanged { .. } => None,
+                EifError::Signature(SignatureError::Signer(_)) => None,
+                EifError::Signature(_) => Some(ResultCode::Signature),
+                _ => Some(ResultCode::Malformed),
+            },
+            Self::Ramdisk { .. } | Self::Components(_) => Some(ResultCode::Malformed),
+            Self::OtherSigner(_) => Some(ResultCode::Signature),
+            Self::Policy(error) => Some(error.code()),
+            Self::Usage(_) => Some(ResultCode::Usage),
+            Self::Build(_) => None,
+            Self::File { .. } | Self::Read(_) | Self::Certificate { .. } | Self::Sign(_) => None,
+        }
     }
 
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {

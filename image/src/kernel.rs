@@ -13,8 +13,6 @@ use crate::command::{CommandError, run};
 use crate::debian::{self, DebianError, Lock, Package};
 use crate::toolchain::Toolchain;
 
-/// Our options, over `allnoconfig`.
-pub const CONFIG: &str = include_str!("../kernel/config");
 /// Says that the steps below have changed.
 const RECIPE: &str = "2";
 const SOURCE_PACKAGE: &str = "linux-source-6.12";
@@ -51,7 +49,7 @@ pub enum KernelError {
     #[error("this kernel source does not take our options: {}", .0.join(", "))]
     Options(Vec<String>),
     /// The lock has no kernel source.
-    #[error("image/locks/kernel.toml does not name {SOURCE_PACKAGE}")]
+    #[error("kernel.toml does not name {SOURCE_PACKAGE}")]
     NoSource,
 }
 
@@ -69,18 +67,29 @@ impl KernelError {
     }
 }
 
+/// What a kernel is made of, and by.
+#[derive(Debug)]
+pub struct Recipe<'a> {
+    /// Its source.
+    pub lock: &'a Lock,
+    /// Our options, over `allnoconfig`.
+    pub config: &'a str,
+    /// The compiler.
+    pub toolchain: &'a Toolchain,
+}
+
 /// The kernel from the cache, built with `jobs` compilers at once if need be (six minutes on two idle cores).
 ///
 /// # Errors
 ///
 /// When the source cannot be fetched, the build fails, or an option of ours is not set in the end.
-pub fn kernel(cache: &Cache, toolchain: &Toolchain, jobs: usize) -> Result<Kernel, KernelError> {
-    let lock = debian::current(cache, &Lock::kernel()?)?;
-    if let Some(dir) = cache.find("kernel", key(&lock, toolchain)) {
+pub fn kernel(cache: &Cache, recipe: &Recipe<'_>, jobs: usize) -> Result<Kernel, KernelError> {
+    let lock = debian::current(cache, recipe.lock)?;
+    if let Some(dir) = cache.find("kernel", recipe.key(&lock)) {
         return Kernel::in_dir(&dir, &lock);
     }
     let (files, lock) = debian::fetch(cache, lock)?;
-    let dir = cache.entry("kernel", key(&lock, toolchain), |dir| {
+    let dir = cache.entry("kernel", recipe.key(&lock), |dir| {
         let version = lock
             .package(SOURCE_PACKAGE)
             .ok_or(KernelError::NoSource)?
@@ -91,7 +100,7 @@ pub fn kernel(cache: &Cache, toolchain: &Toolchain, jobs: usize) -> Result<Kerne
         ));
         let build = dir.join("build");
         unpack(&files, &build)?;
-        compile(&build, toolchain, jobs)?;
+        compile(&build, recipe, jobs)?;
         keep(&build, dir)
     })?;
     Kernel::in_dir(&dir, &lock)
@@ -111,18 +120,21 @@ impl Kernel {
     }
 }
 
-fn key(lock: &Lock, toolchain: &Toolchain) -> Key {
-    let sources: Vec<&str> = lock
-        .packages
-        .iter()
-        .map(|package| package.sha256.as_str())
-        .collect();
-    Key::of(&[
-        ("source", sources.join("\n").as_bytes()),
-        ("config", CONFIG.as_bytes()),
-        ("toolchain", toolchain.key().hex().as_bytes()),
-        ("recipe", RECIPE.as_bytes()),
-    ])
+impl Recipe<'_> {
+    /// `lock` may be a newer one than that of the recipe.
+    fn key(&self, lock: &Lock) -> Key {
+        let sources: Vec<&str> = lock
+            .packages
+            .iter()
+            .map(|package| package.sha256.as_str())
+            .collect();
+        Key::of(&[
+            ("source", sources.join("\n").as_bytes()),
+            ("config", self.config.as_bytes()),
+            ("toolchain", self.toolchain.key().hex().as_bytes()),
+            ("recipe", RECIPE.as_bytes()),
+        ])
+    }
 }
 
 /// Leaves the source in `build/source` and Debian's copyright file in `build/package`.
@@ -154,23 +166,23 @@ fn unpack(files: &[PathBuf], build: &Path) -> Result<(), KernelError> {
     Ok(())
 }
 
-fn compile(build: &Path, toolchain: &Toolchain, jobs: usize) -> Result<(), KernelError> {
+fn compile(build: &Path, recipe: &Recipe<'_>, jobs: usize) -> Result<(), KernelError> {
     let source = build.join("source");
     let ours = build.join("nacre.config");
-    fs::write(&ours, CONFIG).map_err(at(&ours))?;
-    let mut configure = make(&source, toolchain);
+    fs::write(&ours, recipe.config).map_err(at(&ours))?;
+    let mut configure = make(&source, recipe.toolchain);
     run(
         configure.arg("allnoconfig").env("KCONFIG_ALLCONFIG", &ours),
         UNPACKING,
     )?;
     let config = source.join(".config");
     let text = fs::read_to_string(&config).map_err(at(&config))?;
-    let missing = not_taken(CONFIG, &text);
+    let missing = not_taken(recipe.config, &text);
     if !missing.is_empty() {
         return Err(KernelError::Options(missing));
     }
     run(
-        make(&source, toolchain)
+        make(&source, recipe.toolchain)
             .arg(format!("--jobs={jobs}"))
             .arg("bzImage"),
         BUILDING,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::cache::{Cache, Key, at, write};
 use crate::command::run;
-use crate::debian::{DebianError, Lock, Tree, tree};
+use crate::debian::{DebianError, Layout, Lock, Tree, tree};
 
 /// The scripts' folder, in the tree.
 const PROGRAMS: &str = "nacre/bin";
@@ -57,19 +57,19 @@ pub struct Toolchain {
     lock: Lock,
 }
 
-/// The locked toolchain from the cache, fetched (60 MB) if need be.
+/// The toolchain of that lock from the cache, fetched (60 MB) if need be.
 ///
 /// # Errors
 ///
 /// When it cannot be fetched, or does not compile.
-pub fn toolchain(cache: &Cache) -> Result<Toolchain, DebianError> {
+pub fn toolchain(cache: &Cache, lock: &Lock) -> Result<Toolchain, DebianError> {
     let recipe = format!(
         "{}{}{}",
         script("TOOL", "TOOL", ""),
         compiler("", ""),
         HOST_LINKING
     );
-    let Tree { root, lock } = tree(cache, &Lock::toolchain()?, &recipe, |root| {
+    let Tree { root, lock } = tree(cache, lock, Layout::Together, &recipe, |root| {
         finish(root)?;
         probe(root)
     })?;
@@ -116,7 +116,7 @@ impl Toolchain {
 
 /// Makes the unpacked packages usable where they are.
 fn finish(root: &Path) -> Result<(), DebianError> {
-    make_links_relative(root, root, 0)?;
+    make_links_relative(root, 0)?;
     for folder in [PROGRAMS, INNER_PROGRAMS] {
         let folder = root.join(folder);
         fs::create_dir_all(&folder).map_err(at(&folder))?;
@@ -178,13 +178,13 @@ fn write_script(path: &Path, text: &str) -> Result<(), DebianError> {
 }
 
 /// Packages have links from the root of the file system, which is elsewhere here.
-fn make_links_relative(root: &Path, dir: &Path, depth: usize) -> Result<(), DebianError> {
+fn make_links_relative(dir: &Path, depth: usize) -> Result<(), DebianError> {
     for entry in fs::read_dir(dir).map_err(at(dir))? {
         let entry = entry.map_err(at(dir))?;
         let path = entry.path();
         let kind = entry.file_type().map_err(at(&path))?;
         if kind.is_dir() {
-            make_links_relative(root, &path, depth + 1)?;
+            make_links_relative(&path, depth + 1)?;
         } else if kind.is_symlink() {
             let target = fs::read_link(&path).map_err(at(&path))?;
             if let Ok(from_root) = target.strip_prefix("/") {

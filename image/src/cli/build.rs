@@ -1,12 +1,13 @@
 //! `nacre image build` and `nacre image update-locks`.
 
-use std::io::IsTerminal as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum as _};
+use serde_json::json;
 
-use crate::build::{BuildError, Built, Options, Prebuilt, build};
+use crate::build::{BuildError, Built, Options, Prebuilt, build, find_workspace};
 use crate::cache::{Cache, write};
 use crate::cli::print;
 use crate::debian::{self, Lock};
@@ -69,13 +70,11 @@ pub enum LockName {
 
 pub(crate) fn run(args: &BuildArgs, json: bool) -> Result<ExitCode, ImageError> {
     let workspace = workspace(args.workspace.as_deref())?;
-    let cache = cache(json)?;
-    let locks = if args.update_locks {
-        update(&cache, &workspace, &[LockName::Kernel, LockName::Toolchain, LockName::Userland])?;
-        Locks::of_workspace(&workspace)?
-    } else {
-        Locks::of_workspace(&workspace)?
-    };
+    let cache = cache()?;
+    if args.update_locks {
+        let names = [LockName::Kernel, LockName::Toolchain, LockName::Userland];
+        update(&cache, &workspace, &names)?;
+    }
     let options = Options {
         workspace,
         output: args.output.clone(),
@@ -89,6 +88,111 @@ pub(crate) fn run(args: &BuildArgs, json: bool) -> Result<ExitCode, ImageError> 
         jobs: args.jobs.map_or_else(processors, usize::from),
     };
     let built = build(&options, &cache)?;
-    print(&if json { to_json(&built)? } else { lines(&built) })?;
+    print(&if json {
+        json!(built).to_string()
+    } else {
+        lines(&built)
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn run_update(args: &UpdateLocksArgs, json: bool) -> Result<ExitCode, ImageError> {
+    let workspace = workspace(args.workspace.as_deref())?;
+    let all = LockName::value_variants();
+    let names = if args.names.is_empty() {
+        all
+    } else {
+        &args.names
+    };
+    let changes = update(&cache()?, &workspace, names)?;
+    let text = if json {
+        serde_json::Value::from_iter(changes).to_string()
+    } else {
+        let lines = changes
+            .iter()
+            .map(|(name, change)| format!("{name}: {change}"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the lock files anew; gives each name and what changed.
+fn update(
+    cache: &Cache,
+    workspace: &Path,
+    names: &[LockName],
+) -> Result<Vec<(String, String)>, BuildError> {
+    let mut changes = Vec::new();
+    for name in names {
+        let name = name.as_str();
+        let old = Lock::of_workspace(workspace, name)?;
+        let new = debian::update(cache, &old)?;
+        write(&Lock::path_in(workspace, name), new.to_toml().as_bytes())?;
+        changes.push((name.to_owned(), old.changes_to(&new)));
+    }
+    Ok(changes)
+}
+
+impl LockName {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Toolchain => "toolchain",
+            Self::Userland => "userland",
+            Self::Qemu => "qemu",
+        }
+    }
+}
+
+fn workspace(given: Option<&Path>) -> Result<PathBuf, BuildError> {
+    find_workspace(given.unwrap_or(Path::new(".")))
+}
+
+/// The user's cache; what it tells goes to standard error, as standard output is for the result.
+fn cache() -> Result<Cache, BuildError> {
+    Ok(Cache::open()?.telling(|line| {
+        // Nobody reads it: no reason to stop.
+        let _ = writeln!(io::stderr(), "{line}");
+    }))
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn lines(built: &Built) -> String {
+    let measured = &built.measurements;
+    let mut lines = vec![
+        format!("PCR0  {}", measured.pcr0),
+        format!("PCR1  {}", measured.pcr1),
+        format!("PCR2  {}", measured.pcr2),
+    ];
+    match &built.previous {
+        Some(previous) if previous.pcr0 != measured.pcr0 => {
+            lines.push(format!(
+                "PCR0 was {} in the image that was there before",
+                previous.pcr0
+            ));
+        }
+        _ => {}
+    }
+    lines.push(format!(
+        "{}: {:.1} MB",
+        built.file.display(),
+        built.size as f64 / 1e6
+    ));
+    let width = built
+        .parts
+        .iter()
+        .map(|part| part.name.len())
+        .max()
+        .unwrap_or(0);
+    lines.extend(
+        built
+            .parts
+            .iter()
+            .map(|part| format!("  {:width$}  {:>10}", part.name, part.size)),
+    );
+    lines.join("\n")
 }

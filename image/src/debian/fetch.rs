@@ -1,17 +1,14 @@
 //! Fetches the packages of a lock into the cache, by their hash alone.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
 use super::archive::Archive;
 use super::{DebianError, Lock, Package};
-use crate::cache::{Cache, at, remove};
+use crate::cache::{Cache, at, remove, sha256};
 use crate::command::run_any;
 
 const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
@@ -151,17 +148,6 @@ pub(super) fn check(package: &Package, file: &Path) -> Result<(), DebianError> {
         )));
     }
     Ok(())
-}
-
-/// The SHA-256 of a file, in hexadecimal.
-pub(super) fn sha256(file: &Path) -> io::Result<String> {
-    let (mut file, mut hash, mut buffer) = (File::open(file)?, Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex::encode(hash.finalize())),
-            length => hash.update(&buffer[..length]),
-        }
-    }
 }
 
 /// Debian's file names have two characters that addresses reserve.

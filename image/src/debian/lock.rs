@@ -1,8 +1,12 @@
 //! Lock files: which packages, of which version and content.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use super::DebianError;
+use crate::cache::at;
 
 /// No package is larger (linux-source is 153 MB).
 const LARGEST: u64 = 1 << 30;
@@ -53,38 +57,28 @@ pub struct Package {
 }
 
 impl Lock {
-    /// The kernel's source.
+    /// The lock of that name in a workspace: `kernel`, `toolchain` or `userland`.
     ///
     /// # Errors
     ///
-    /// When the file in this program is malformed, as in the three others.
-    pub fn kernel() -> Result<Self, DebianError> {
-        Self::parse("kernel", include_str!("../../locks/kernel.toml"))
+    /// When it is not there or malformed.
+    pub fn of_workspace(workspace: &Path, name: &str) -> Result<Self, DebianError> {
+        let path = Self::path_in(workspace, name);
+        let text = fs::read_to_string(&path).map_err(at(&path))?;
+        Self::parse(name, &text)
     }
 
-    /// The compiler and what else takes part in making bytes of the image.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::kernel`].
-    pub fn toolchain() -> Result<Self, DebianError> {
-        Self::parse("toolchain", include_str!("../../locks/toolchain.toml"))
+    /// Where a workspace has the lock of that name.
+    #[must_use]
+    pub fn path_in(workspace: &Path, name: &str) -> PathBuf {
+        workspace.join("image/locks").join(format!("{name}.toml"))
     }
 
-    /// The libraries inside the image.
+    /// The emulator's QEMU, which needs no workspace.
     ///
     /// # Errors
     ///
-    /// As [`Self::kernel`].
-    pub fn userland() -> Result<Self, DebianError> {
-        Self::parse("userland", include_str!("../../locks/userland.toml"))
-    }
-
-    /// The emulator's QEMU.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::kernel`].
+    /// When the file in this program is malformed.
     pub fn qemu() -> Result<Self, DebianError> {
         Self::parse("qemu", include_str!("../../locks/qemu.toml"))
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{DebianError, Lock, tree};
+use super::{DebianError, Layout, Lock, tree};
 use crate::cache::Cache;
 use crate::command::run_any;
 
@@ -25,7 +25,7 @@ pub struct QemuDir {
 ///
 /// When it cannot be fetched, or has no `vhost-user-test-device`.
 pub fn qemu(cache: &Cache) -> Result<QemuDir, DebianError> {
-    let found = tree(cache, &Lock::qemu()?, "1", |root| {
+    let found = tree(cache, &Lock::qemu()?, Layout::Together, "1", |root| {
         QemuDir::at(root).map(drop)
     })?;
     Ok(QemuDir { root: found.root })

@@ -99,7 +99,10 @@ fn in_a_process_with_tokens_in(tokens: &Path) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
 }
 
 /// Makes a token named `nacre` and imports the key as `image-key`.

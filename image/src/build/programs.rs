@@ -1,0 +1,293 @@
+//! The Rust programs, built so that the machine leaves no trace in them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::{BuildError, Options};
+use crate::cache::{Cache, at};
+use crate::command::run;
+use crate::toolchain::Toolchain;
+
+/// glibc of this target; the sysroot says which version.
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
+const ASKING: Duration = Duration::from_secs(60);
+const BUILDING: Duration = Duration::from_secs(2 * 3600);
+/// Rustup and cargo need these to find themselves and the registry; they do not reach what is built.
+const KEPT_VARIABLES: [&str; 14] = [
+    "HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CARGO_HTTP_CAINFO",
+    "CARGO_NET_OFFLINE",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+];
+
+/// The programs' files.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub(super) enclave: PathBuf,
+    pub(super) worker: PathBuf,
+    pub(super) init: PathBuf,
+    pub(super) rust: Rust,
+    prebuilt: Vec<PathBuf>,
+}
+
+/// The Rust compiler on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Rust {
+    /// Such as `rustc 1.95.0 (59807616e 2026-04-14)`.
+    pub(crate) version: String,
+    /// Such as `1.95.0`.
+    pub(crate) release: String,
+    /// The commit it was built from.
+    pub(crate) commit: String,
+    /// Its folder.
+    pub(crate) sysroot: PathBuf,
+    /// Cargo's folder, with the crates' sources.
+    pub(crate) cargo_home: PathBuf,
+}
+
+/// Builds what is not there.
+pub(super) fn build(
+    options: &Options,
+    cache: &Cache,
+    toolchain: &Toolchain,
+) -> Result<Programs, BuildError> {
+    let workspace = &options.workspace;
+    let rust = Rust::of_this_machine(workspace)?;
+    let given = &options.prebuilt;
+    let cargo = Cargo {
+        workspace,
+        toolchain,
+        rust: &rust,
+        cache,
+        jobs: options.jobs,
+    };
+    let target = workspace.join("target/image");
+    if given.enclave.is_none() || given.worker.is_none() || given.init.is_none() {
+        cache.tell("building the image's programs");
+        cargo.fetch()?;
+    }
+    if given.enclave.is_none() || given.worker.is_none() {
+        cargo.build("nacre-enclave", &target.join("enclave"), &[])?;
+    }
+    if given.init.is_none() {
+        // In a folder of its own: other flags would have cargo build the shared crates anew each time.
+        cargo.build(
+            "nacre-init",
+            &target.join("init"),
+            &["-Ctarget-feature=+crt-static"],
+        )?;
+    }
+    let built =
+        |folder: &str, name: &str| target.join(folder).join(TARGET).join("image").join(name);
+    Ok(Programs {
+        enclave: given
+            .enclave
+            .clone()
+            .unwrap_or_else(|| built("enclave", "nacre-enclave")),
+        worker: given
+            .worker
+            .clone()
+            .unwrap_or_else(|| built("enclave", "nacre-worker")),
+        init: given
+            .init
+            .clone()
+            .unwrap_or_else(|| built("init", "nacre-init")),
+        prebuilt: [&given.enclave, &given.worker, &given.init]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
+        rust,
+    })
+}
+
+/// Whether that folder has what an image is built from.
+pub(super) fn is_workspace(folder: &Path) -> bool {
+    [
+        "Cargo.lock",
+        "enclave/init/Cargo.toml",
+        "image/locks/kernel.toml",
+    ]
+    .iter()
+    .all(|file| folder.join(file).is_file())
+}
+
+impl Programs {
+    /// Those that this build answers for.
+    pub(super) fn built_here(&self) -> impl Iterator<Item = &Path> {
+        let all = [&self.enclave, &self.worker, &self.init];
+        all.into_iter()
+            .filter(|file| !self.prebuilt.contains(file))
+            .map(PathBuf::as_path)
+    }
+}
+
+impl Rust {
+    fn of_this_machine(workspace: &Path) -> Result<Self, BuildError> {
+        let ask = |arguments: &[&str]| {
+            run(
+                Command::new("rustc").args(arguments).current_dir(workspace),
+                ASKING,
+            )
+        };
+        let said = ask(&["--version", "--verbose"])?.stdout;
+        let sysroot = ask(&["--print", "sysroot"])?.stdout;
+        let field = |name: &str| {
+            said.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        let understood = || {
+            Some(Self {
+                version: said
+                    .lines()
+                    .find(|line| line.starts_with("rustc "))?
+                    .to_owned(),
+                release: field("release")?.to_owned(),
+                commit: field("commit-hash")?.to_owned(),
+                sysroot: PathBuf::from(sysroot.trim()),
+                cargo_home: cargo_home()?,
+            })
+        };
+        understood().ok_or_else(|| BuildError::Rustc(said.clone()))
+    }
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    variable("CARGO_HOME").or_else(|| Some(variable("HOME")?.join(".cargo")))
+}
+
+struct Cargo<'a> {
+    workspace: &'a Path,
+    toolchain: &'a Toolchain,
+    rust: &'a Rust,
+    cache: &'a Cache,
+    jobs: usize,
+}
+
+impl Cargo<'_> {
+    /// Gets the crates' sources: where they are must be known before the build, to be kept out of it.
+    fn fetch(&self) -> Result<(), BuildError> {
+        run(
+            self.command()
+                .args(["fetch", "--locked", "--target", TARGET]),
+            BUILDING,
+        )?;
+        Ok(())
+    }
+
+    fn build(&self, package: &str, target: &Path, flags: &[&str]) -> Result<(), BuildError> {
+        let renamed = self.renamed()?;
+        let rust_flags = renamed
+            .iter()
+            .map(|(from, to)| format!("--remap-path-prefix={from}={to}"));
+        let rust_flags: Vec<String> = rust_flags
+            .chain(flags.iter().map(|flag| (*flag).to_owned()))
+            .collect();
+        let c_flags = renamed
+            .iter()
+            .map(|(from, to)| format!("-ffile-prefix-map={from}={to}"));
+        let c_flags: Vec<String> = c_flags.collect();
+        let mut cargo = self.command();
+        cargo
+            .env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\x1f"))
+            .env("CFLAGS", c_flags.join(" "))
+            .args([
+                "build",
+                "--offline",
+                "--locked",
+                "--profile",
+                "image",
+                "--no-default-features",
+            ])
+            .args([
+                "--target",
+                TARGET,
+                "--jobs",
+                &self.jobs.to_string(),
+                "--package",
+                package,
+            ])
+            .arg("--target-dir")
+            .arg(target);
+        run(&mut cargo, BUILDING)?;
+        Ok(())
+    }
+
+    /// Cargo with the locked C compiler and linker, and an environment of ours.
+    fn command(&self) -> Command {
+        let mut search = OsString::from(self.toolchain.search_path());
+        for folder in [Some(self.rust.sysroot.join("bin")), folder_of_cargo()]
+            .into_iter()
+            .flatten()
+        {
+            search.push(":");
+            search.push(folder);
+        }
+        let kept = KEPT_VARIABLES
+            .iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let mut cargo = Command::new("cargo");
+        cargo
+            .env_clear()
+            .envs(kept)
+            .env("PATH", search)
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .env("SOURCE_DATE_EPOCH", "0")
+            .env("CARGO_INCREMENTAL", "0")
+            .env("RUSTC_WRAPPER", "")
+            .env("CC", self.toolchain.program("gcc"))
+            .env("AR", self.toolchain.program("ar"))
+            .env(
+                "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER",
+                self.toolchain.program("gcc"),
+            )
+            .current_dir(self.workspace);
+        cargo
+    }
+
+    /// Folders of this machine, and what the programs call them. The later and longer of two that fit counts.
+    fn renamed(&self) -> Result<Vec<(String, &'static str)>, BuildError> {
+        let mut renamed = vec![
+            (self.rust.cargo_home.clone(), "/cargo"),
+            (self.rust.sysroot.clone(), "/rust"),
+            (self.cache.dir().to_owned(), "/cache"),
+            (self.toolchain.sysroot().to_owned(), "/toolchain"),
+            (self.workspace.to_owned(), "/nacre"),
+        ];
+        // The name of the folder below says where the crates were fetched from.
+        let sources = self.rust.cargo_home.join("registry/src");
+        if sources.is_dir() {
+            for entry in fs::read_dir(&sources).map_err(at(&sources))? {
+                renamed.push((entry.map_err(at(&sources))?.path(), "/cargo/registry"));
+            }
+        }
+        Ok(renamed
+            .into_iter()
+            .map(|(from, to)| (from.display().to_string(), to))
+            .collect())
+    }
+}
+
+/// Where `cargo` is, on a machine where it does not come with the compiler.
+fn folder_of_cargo() -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| folder.join("cargo").is_file())
+}
