@@ -9,30 +9,34 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nacre_emulator::vsock::wire::FaultPlan;
 use nacre_emulator::vsock::{Device, DeviceError, Limits, Options, Stop};
 use nacre_image::cpio::{Content, Tree};
 use tempfile::TempDir;
 
 /// How long anything may take on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const CID: u64 = 16;
 
 /// A running virtual machine.
-pub struct Machine {
+pub(crate) struct Machine {
     folder: TempDir,
     qemu: Child,
     device: Option<JoinHandle<Result<(), DeviceError>>>,
     stop: Stop,
+    faults: FaultPlan,
 }
 
 impl Machine {
     /// Boots; waits until the guest listens. `None`, with a word about it, where kernel and QEMU are not there.
-    pub fn boot() -> Option<Self> {
+    pub(crate) fn boot() -> Option<Self> {
         let (Some(kernel), Some(qemu)) = (
             std::env::var_os("NACRE_TEST_KERNEL"),
             std::env::var_os("NACRE_TEST_QEMU"),
         ) else {
-            eprintln!("left out: NACRE_TEST_KERNEL and NACRE_TEST_QEMU do not say where kernel and QEMU are");
+            eprintln!(
+                "left out: NACRE_TEST_KERNEL and NACRE_TEST_QEMU do not say where kernel and QEMU are"
+            );
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -45,6 +49,7 @@ impl Machine {
             limits: Limits::default(),
         })
         .unwrap();
+        let faults = device.faults();
         let stop = Stop::new().unwrap();
         let stopped = stop.clone();
         let device = std::thread::spawn(move || device.run(&stopped));
@@ -59,6 +64,7 @@ impl Machine {
             qemu,
             device: Some(device),
             stop,
+            faults,
         };
         let mut line = String::new();
         let mut said = machine.accepted(&ready);
@@ -73,17 +79,17 @@ impl Machine {
     }
 
     /// The device's socket for programs of the host.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("vsock")
     }
 
     /// A listener for connections of the guest.
-    pub fn listen(&self, port: u32) -> UnixListener {
+    pub(crate) fn listen(&self, port: u32) -> UnixListener {
         UnixListener::bind(self.folder.path().join(format!("vsock_{port}"))).unwrap()
     }
 
     /// The next connection of the guest.
-    pub fn accepted(&self, listener: &UnixListener) -> UnixStream {
+    pub(crate) fn accepted(&self, listener: &UnixListener) -> UnixStream {
         let ready = rustix::event::PollFd::new(listener, rustix::event::PollFlags::IN);
         let patience = rustix::time::Timespec {
             tv_sec: PATIENCE.as_secs() as i64,
@@ -95,7 +101,7 @@ impl Machine {
     }
 
     /// Connects to a port of the guest. `None`: refused.
-    pub fn try_connect(&self, port: u32) -> Option<UnixStream> {
+    pub(crate) fn try_connect(&self, port: u32) -> Option<UnixStream> {
         let mut stream = patient(UnixStream::connect(self.socket()).unwrap());
         stream
             .write_all(format!("CONNECT {port}\n").as_bytes())
@@ -115,18 +121,23 @@ impl Machine {
     }
 
     /// Connects to a port on which the guest listens.
-    pub fn connect(&self, port: u32) -> UnixStream {
+    pub(crate) fn connect(&self, port: u32) -> UnixStream {
         self.try_connect(port).expect("the guest listens there")
     }
 
+    /// The device's faults.
+    pub(crate) fn faults(&self) -> &FaultPlan {
+        &self.faults
+    }
+
     /// Gives the guest orders.
-    pub fn orders(&self) -> Orders {
+    pub(crate) fn orders(&self) -> Orders {
         let stream = self.connect(1);
         Orders(BufReader::new(stream))
     }
 
     /// Kills the virtual machine; gives how the device ended, and what is left in the folder.
-    pub fn kill(mut self) -> (Result<(), DeviceError>, Vec<String>) {
+    pub(crate) fn kill(mut self) -> (Result<(), DeviceError>, Vec<String>) {
         self.qemu.kill().unwrap();
         self.qemu.wait().unwrap();
         let ended = self.device.take().unwrap().join().unwrap();
@@ -136,7 +147,7 @@ impl Machine {
     }
 
     /// Ends the device under the running machine.
-    pub fn stop_device(&mut self) -> Result<(), DeviceError> {
+    pub(crate) fn stop_device(&mut self) -> Result<(), DeviceError> {
         self.stop.stop();
         self.device.take().unwrap().join().unwrap()
     }
@@ -153,37 +164,37 @@ impl Drop for Machine {
 }
 
 /// One line an order, one line an answer.
-pub struct Orders(BufReader<UnixStream>);
+pub(crate) struct Orders(BufReader<UnixStream>);
 
 impl Orders {
     /// Gives an order without waiting for the answer.
-    pub fn give(&mut self, order: &str) {
+    pub(crate) fn give(&mut self, order: &str) {
         writeln!(self.0.get_mut(), "{order}").unwrap();
     }
 
     /// Waits for the answer.
-    pub fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
     /// Both.
-    pub fn ask(&mut self, order: &str) -> String {
+    pub(crate) fn ask(&mut self, order: &str) -> String {
         self.give(order);
         self.answer()
     }
 }
 
 /// A stream on which nothing waits for ever.
-pub fn patient(stream: UnixStream) -> UnixStream {
+pub(crate) fn patient(stream: UnixStream) -> UnixStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
 /// Writes all, ends the writing half, reads to the end.
-pub fn exchange(mut stream: UnixStream, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn exchange(mut stream: UnixStream, bytes: &[u8]) -> Vec<u8> {
     stream.write_all(bytes).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();
