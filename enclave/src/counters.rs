@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::clock::AttestedClock;
+
 /// The counters; see [`nacre_protocol::control::Counters`] for what each counts.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -39,8 +41,8 @@ impl Counters {
         self.workers_started.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The counters now.
-    pub fn snapshot(&self) -> nacre_protocol::control::Counters {
+    /// The counters now, with the clock's own.
+    pub fn snapshot(&self, clock: &AttestedClock) -> nacre_protocol::control::Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         nacre_protocol::control::Counters {
             connections: read(&self.connections),
@@ -49,6 +51,7 @@ impl Counters {
             request_bytes: read(&self.request_bytes),
             receipts: read(&self.receipts),
             workers_started: read(&self.workers_started),
+            clock_steps: clock.steps(),
         }
     }
 }

@@ -176,9 +176,10 @@ pub(crate) async fn attest(
     clock: &AttestedClock,
     nonce: Option<Hash>,
 ) -> Result<(Vec<u8>, DocumentTimes), NsmError> {
+    let asked = Instant::now();
     let document = nsm.attest(identity.attestation_request(nonce)).await?;
     let times = DocumentTimes::of(&document)?;
-    clock.observe(times.signed_ms, Instant::now());
+    clock.observe(times.signed_ms, asked, Instant::now());
     Ok((document, times))
 }
 

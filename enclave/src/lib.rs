@@ -5,7 +5,7 @@
 //! | [`boot`] | brings everything up in the right order |
 //! | [`node`] | the core that every attested program has: keys, evidence, time, TLS (DESIGN §3.1, §3.2) |
 //! | [`nsm`], [`identity`], [`freshness`], [`clock`], [`tls`] | what the core is made of |
-//! | [`http`], [`program`] | limits of connections and bodies; modes, log and signals of a program |
+//! | [`http`], [`program`], [`share`] | limits of connections and bodies; modes, log and signals of a program; who may have how much memory |
 //! | `server` | the public side: KServe v2, receipts |
 //! | [`receipts`] | signs what was answered (DESIGN §3.3) |
 //! | `control`, [`functions`] | what the host wants run, held to its digests (DESIGN §5) |
@@ -31,6 +31,7 @@ pub mod nsm;
 pub mod program;
 pub mod receipts;
 mod server;
+pub mod share;
 pub mod tensor;
 pub mod tls;
 pub mod worker;

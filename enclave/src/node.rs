@@ -140,7 +140,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ClockUnavailable`] while the module is silent; then nothing may be signed.
+    /// [`ClockUnavailable`] while the module is silent or its time was stepped back; then nothing may be signed.
     pub fn now(&self) -> Result<u64, ClockUnavailable> {
         self.clock.now()
     }

@@ -7,14 +7,12 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use nacre_protocol::vsock::TLS_PORT;
 use nacre_transport::{Address, VSOCK_CID_ANY};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::node::BootError;
 use crate::nsm::{Device, NsmHandle};
-
-/// Port of the public TLS listener in a Nitro Enclave.
-const TLS_PORT: u32 = 443;
 
 /// Where a program runs: `C` is asked for in both modes, `P` in process mode only.
 #[derive(Debug, Subcommand)]

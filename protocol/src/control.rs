@@ -56,6 +56,9 @@ pub struct Counters {
     pub receipts: u64,
     /// Workers started.
     pub workers_started: u64,
+    /// How often the secure module's time was found to be stepped against monotonic time.
+    #[serde(default)]
+    pub clock_steps: u64,
 }
 
 /// One function in the enclave.

@@ -9,10 +9,9 @@ use nacre_enclave::config::{Config, DEFAULT_MAX_BODY, Limits};
 use nacre_enclave::egress::EgressSettings;
 use nacre_enclave::functions::WorkerSettings;
 use nacre_enclave::program::{self, Ending, Mode, Place, Refusal};
+use nacre_enclave::share::{self, Share};
+use nacre_protocol::vsock::CONTROL_PORT;
 use nacre_transport::Address;
-
-/// Port of the control channel in a Nitro Enclave.
-const CONTROL_PORT: u32 = 7001;
 
 /// The program inside the enclave.
 #[derive(Debug, Parser)]
@@ -30,10 +29,10 @@ struct Common {
     /// libonnxruntime.so
     #[arg(long, value_name = "FILE")]
     onnxruntime: PathBuf,
-    /// Bytes that models and workers may hold together
+    /// Bytes that models and workers may hold together [default: inside an enclave, its share of the memory that is there]
     #[arg(long, value_name = "BYTES")]
-    memory: u64,
-    /// Largest request body in bytes
+    memory: Option<u64>,
+    /// Largest request body in bytes; no more than a quarter of the share where that is the default
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MAX_BODY)]
     max_body: usize,
 }
@@ -90,12 +89,33 @@ async fn serve(
     egress: EgressSettings,
 ) -> Result<(), Refusal> {
     let ending = Ending::prepare(&place)?;
-    let config = config(common, place.tls, control, egress, place.production);
+    let share = share(&common, place.production)?;
+    let config = config(common, place.tls, control, egress, place.production, share);
     let enclave = boot(place.nsm, config).await?;
     tracing::info!(tls = %enclave.tls_address(), control = %enclave.control_address(), "listening");
     ending.ready_until().await;
     enclave.stop().await;
     Ok(())
+}
+
+/// Who may have how much memory: as the arguments say, or as the machine has it.
+fn share(common: &Common, production: bool) -> Result<Share, Refusal> {
+    if let Some(functions) = common.memory {
+        return Ok(Share {
+            functions,
+            max_body: common.max_body,
+            body_memory: common.max_body.saturating_mul(4),
+            max_connections: Limits::default().max_connections,
+        });
+    }
+    if !production {
+        let message = "beside other programs, say how much memory to take: --memory BYTES";
+        return Err(Refusal::new("memory-not-given", message));
+    }
+    let available = share::available().map_err(|error| Refusal::new("memory-unknown", error))?;
+    let share = Share::of(available, common.max_body);
+    tracing::info!(available, ?share, "memory divided");
+    Ok(share)
 }
 
 fn config(
@@ -104,8 +124,8 @@ fn config(
     control: Address,
     egress: EgressSettings,
     production: bool,
+    share: Share,
 ) -> Config {
-    let max_body = common.max_body;
     // Inside an enclave nobody else is there; a developer's machine may run several of these processes.
     let first_slot = if production {
         0
@@ -115,18 +135,19 @@ fn config(
     Config {
         tls,
         control,
-        memory: common.memory,
+        memory: share.functions,
         workers: WorkerSettings {
             worker_bin: common.worker,
             onnxruntime: common.onnxruntime,
-            max_output_bytes: max_body as u64,
+            max_output_bytes: share.max_body as u64,
             first_slot,
             require_full_isolation: production,
         },
         egress,
         limits: Limits {
-            max_body,
-            body_memory: max_body.saturating_mul(4),
+            max_body: share.max_body,
+            body_memory: share.body_memory,
+            max_connections: share.max_connections,
             ..Limits::default()
         },
     }

@@ -2,6 +2,22 @@
 //!
 //! Everything here comes from the host, which is not trusted: blobs are taken by their digest alone, sizes are bounded,
 //! and nothing that a caller sent can be read from here.
+//!
+//! **What the host can set, and what not.** Each request names one of the operations of [`routes::ControlRoute`], and these are
+//! all. Three of them change something, and what they take is two kinds of words: a function's name, which is a DNS label,
+//! and a digest. Bytes are kept under their own hash. From them a function comes to be whose code, limits, access and model
+//! addresses stand in the bundle that the digest names, and callers refuse any other digest (DESIGN §3.2, step 5); the name is
+//! part of the bundle and must be the one the host says. So behaviour follows from measured things alone: the image (PCR0–2),
+//! the kind of node (PCR16) and the bundle (function digest, in every receipt).
+//!
+//! There is no operation that sets an argument, an environment variable, a path, a port, a limit, a log level, an address to
+//! connect to or a clock. The program's arguments come from the measured `/etc/nacre/boot` by way of init; paths and limits
+//! of workers from those arguments; the share of memory from how much this machine has, which the host chooses in any case,
+//! and which decides only whether a function fits. Bodies are JSON of at most 4 KiB whose unknown fields are refused,
+//! or a blob that is counted against the memory before it is read.
+//!
+//! What the host does decide is which functions run, when they are evicted, and whether the enclave is told anything at all.
+//! That is denial of service, which it can have more cheaply.
 
 mod blobs;
 mod routes;
@@ -110,7 +126,7 @@ impl Channel {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             memory_bytes: enclave.functions.budget().limit(),
             functions: enclave.functions.status(),
-            counters: enclave.counters.snapshot(),
+            counters: enclave.counters.snapshot(enclave.node.clock()),
         }
     }
 

@@ -35,7 +35,7 @@ fn setting(limits: DeskLimits) -> Setting {
     let judge = Arc::new(Judge::new(Verifier::new(roots)));
     let metrics = Arc::new(Metrics::new(&judge));
     let clock = AttestedClock::default();
-    clock.observe(NOW, Instant::now());
+    clock.observe(NOW, Instant::now(), Instant::now());
     let (_, keys) = Identity::generate(&[0; 32]).unwrap();
     let key = keys.into_receipt_key();
     Setting {
