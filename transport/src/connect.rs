@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
@@ -44,11 +45,11 @@ async fn open(address: &Address) -> Result<Stream, ConnectError> {
     match address {
         Address::Vsock { cid, port } => VsockStream::connect(VsockAddr::new(*cid, *port))
             .await
-            .map(Stream::Vsock)
+            .and_then(Stream::from_vsock)
             .map_err(io),
-        Address::Unix(path) => open_unix(address, path).await.map(Stream::Unix),
+        Address::Unix(path) => open_unix(address, path).map(Stream::Unix),
         Address::Hybrid { socket, port } => {
-            let mut stream = open_unix(address, socket).await?;
+            let mut stream = open_unix(address, socket)?;
             if ask_for_port(&mut stream, *port).await.map_err(io)? {
                 Ok(Stream::Unix(stream))
             } else {
@@ -62,11 +63,17 @@ async fn open(address: &Address) -> Result<Stream, ConnectError> {
     }
 }
 
-async fn open_unix(address: &Address, path: &Path) -> Result<UnixStream, ConnectError> {
+fn open_unix(address: &Address, path: &Path) -> Result<UnixStream, ConnectError> {
     checked_path(path).map_err(|e| ConnectError::Address(address.clone(), e))?;
-    UnixStream::connect(path)
-        .await
-        .map_err(|e| ConnectError::Io(address.clone(), e))
+    connect_unix(path).map_err(|e| ConnectError::Io(address.clone(), e))
+}
+
+/// A Unix socket is connected at once or not at all (`EAGAIN`: too many wait to be accepted), so nothing is waited for.
+fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    UnixStream::from_std(socket.into())
 }
 
 /// The handshake of hybrid vsock: `CONNECT <port>\n` out, `OK <number>\n` in; a monitor that finds nobody listening

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio_vsock::{VsockAddr, VsockListener};
@@ -62,17 +63,44 @@ impl Listener {
 
     /// The next connection. An error is the machine's (no file descriptors left): wait a moment before the next try.
     pub async fn accept(&self) -> io::Result<Stream> {
+        let (stream, _) = self.accept_from().await?;
+        Ok(stream)
+    }
+
+    /// The next connection, and where it comes from if that is TCP.
+    pub async fn accept_from(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         loop {
             let accepted = match &self.inner {
-                Inner::Vsock(listener) => listener.accept().await.map(|(s, _)| Stream::Vsock(s)),
-                Inner::Unix(listener) => listener.accept().await.map(|(s, _)| Stream::Unix(s)),
-                Inner::Tcp(listener) => listener.accept().await.map(|(s, _)| Stream::from_tcp(s)),
+                Inner::Vsock(listener) => {
+                    let accepted = listener.accept().await;
+                    accepted.and_then(|(stream, _)| Ok((Stream::from_vsock(stream)?, None)))
+                }
+                Inner::Unix(listener) => {
+                    let accepted = listener.accept().await;
+                    accepted.map(|(stream, _)| (Stream::Unix(stream), None))
+                }
+                // Nagle's algorithm is off as it is on the listening socket (tcp(7)).
+                Inner::Tcp(listener) => {
+                    let accepted = listener.accept().await;
+                    accepted.map(|(stream, from)| (Stream::Tcp(stream), Some(from)))
+                }
             };
             match accepted {
                 // The peer gave up while it waited; accept(2).
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
                 other => return other,
             }
+        }
+    }
+}
+
+/// For socket options: on Linux, TCP's are inherited by what is accepted.
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.inner {
+            Inner::Vsock(listener) => listener.as_fd(),
+            Inner::Unix(listener) => listener.as_fd(),
+            Inner::Tcp(listener) => listener.as_fd(),
         }
     }
 }
@@ -123,6 +151,7 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restarted program gets its port back while old connections are still in TIME_WAIT.
     socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

@@ -1,11 +1,11 @@
 //! A connected stream of bytes.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_vsock::VsockStream;
 
@@ -13,12 +13,22 @@ use tokio_vsock::VsockStream;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
-    /// AF_VSOCK
-    Vsock(VsockStream),
+    /// AF_VSOCK, in a type that also lends its readiness ([`Stream::poll_io`]): what it does to a connected socket is the
+    /// same for every family.
+    Vsock(UnixStream),
     /// A Unix socket, also the one behind `hybrid:`.
     Unix(UnixStream),
     /// TCP, with Nagle's algorithm off.
     Tcp(TcpStream),
+}
+
+/// What a socket is to be ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// Bytes, an end or an error to be read.
+    Read,
+    /// Room for bytes to be written.
+    Write,
 }
 
 impl Stream {
@@ -29,12 +39,56 @@ impl Stream {
         Self::Tcp(stream)
     }
 
+    /// Takes a connected vsock stream.
+    pub fn from_vsock(stream: VsockStream) -> io::Result<Self> {
+        let socket = std::os::unix::net::UnixStream::from(OwnedFd::from(stream));
+        UnixStream::from_std(socket).map(Self::Vsock)
+    }
+
     /// Makes closing tell the peer of an abort instead of an end: TCP sends RST. The other kinds have no such sign, and
     /// simply close.
     pub fn abort_on_close(&self) {
         if let Self::Tcp(stream) = self {
             // Fails only on a connection that is already gone.
             let _ = stream.set_zero_linger();
+        }
+    }
+}
+
+macro_rules! poll_ready {
+    ($stream:ident, $cx:ident, $ready:ident, $io:ident) => {
+        loop {
+            let interest = match $ready {
+                Ready::Read => {
+                    ready!($stream.poll_read_ready($cx))?;
+                    Interest::READABLE
+                }
+                Ready::Write => {
+                    ready!($stream.poll_write_ready($cx))?;
+                    Interest::WRITABLE
+                }
+            };
+            match $stream.try_io(interest, || $io($stream.as_fd())) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    };
+}
+
+impl Stream {
+    /// Does something with the socket that reading and writing do not cover (splice(2)) once it is ready for it.
+    /// `io` must not wait: it fails with [`io::ErrorKind::WouldBlock`] when the socket was not ready after all, and is
+    /// called again when it is.
+    pub fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        ready: Ready,
+        mut io: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        match self {
+            Self::Vsock(stream) | Self::Unix(stream) => poll_ready!(stream, cx, ready, io),
+            Self::Tcp(stream) => poll_ready!(stream, cx, ready, io),
         }
     }
 }
@@ -94,7 +148,7 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        !matches!(self, Self::Vsock(_))
+        true
     }
 }
 

@@ -25,10 +25,10 @@ impl BufferPool {
         idle.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice())
     }
 
-    /// Gives a buffer back.
+    /// Gives a buffer back; one of another size is let go.
     pub(crate) fn give(&self, buffer: Box<[u8]>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < KEPT {
+        if idle.len() < KEPT && buffer.len() == SIZE {
             idle.push(buffer);
         }
     }

@@ -1,11 +1,8 @@
 //! One caller's way: a place, the enclave, and then bytes until somebody has enough.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nacre_transport::{Stream, connect};
-use rustix::net::sockopt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -35,7 +32,6 @@ impl Connection {
         };
         let _open = shared.counters.open();
         place.sign_of_life(shared.millis());
-        notice_dead_peers(&self.caller);
         let carried = self.carry(&place, enclave);
         tokio::select! {
             () = carried => {}
@@ -60,12 +56,12 @@ impl Connection {
                 answered.notify_one();
             }
         };
-        let (buffers, patience) = (&shared.buffers, &shared.limits.patience);
-        let tunnel = tunnel::carry(&mut self.caller, &mut inside, buffers, patience, carried);
+        let (pools, patience) = (&shared.pools, &shared.limits.patience);
+        let tunnel = tunnel::carry(&mut self.caller, &mut inside, pools, patience, carried);
         // The costly part of a handshake is done when the enclave has said something.
         let opened = timeout(OPENING, answered.notified());
         let end = hold_until_opened(tunnel, opened, opening).await;
-        if !matches!(end, End::Closed) {
+        if end != End::Closed {
             tracing::debug!(?end, "a connection was aborted");
             shared.counters.aborted();
             self.caller.abort_on_close();
@@ -134,21 +130,5 @@ async fn reach(
         if !timeout_at(hold_until, next).await.unwrap_or(false) {
             return None;
         }
-    }
-}
-
-/// Asks the kernel to probe a silent caller, so that one who vanished does not hold its slot.
-fn notice_dead_peers(caller: &Stream) {
-    if !matches!(caller, Stream::Tcp(_)) {
-        return;
-    }
-    let set = || -> io::Result<()> {
-        sockopt::set_tcp_keepidle(caller, Duration::from_secs(30))?;
-        sockopt::set_tcp_keepintvl(caller, Duration::from_secs(10))?;
-        sockopt::set_tcp_keepcnt(caller, 3)?;
-        Ok(sockopt::set_socket_keepalive(caller, true)?)
-    };
-    if let Err(error) = set() {
-        tracing::debug!(%error, "no keep-alive on a connection");
     }
 }

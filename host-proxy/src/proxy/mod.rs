@@ -9,16 +9,19 @@
 //! others and not for the thousands that somebody begins in a loop. The enclave cannot do this, because it sees no
 //! addresses; and it need not trust it, because a host that wants to keep callers out can always do so.
 
-pub(crate) mod buffer;
+mod buffer;
 mod connection;
 mod counters;
+mod pipes;
 mod shares;
+mod side;
 pub(crate) mod tunnel;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use nacre_transport::{Address, BindError, Listener};
+use rustix::net::sockopt;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -26,10 +29,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::backoff::pause;
 use crate::supervisor::EnclaveState;
-use buffer::BufferPool;
 use connection::Connection;
 pub use counters::{Counters, Snapshot};
 use shares::{Asked, Shares, Source};
+use tunnel::Pools;
 pub use tunnel::{End, Patience};
 
 /// After a failed `accept` (no file descriptors left), and between tries to reach an enclave that is about to die.
@@ -127,8 +130,14 @@ impl Proxy {
         if exposure == Exposure::LoopbackOnly && !address.is_loopback() {
             return Err(ProxyError::LoopbackOnly(address.clone()));
         }
+        let listener = Listener::bind(address).await?;
+        if let Address::Tcp { .. } = address
+            && let Err(error) = notice_dead_peers(&listener)
+        {
+            tracing::warn!(%error, "callers who vanish will be noticed by their silence only");
+        }
         Ok(Self {
-            listener: Listener::bind(address).await?,
+            listener,
             limits,
             counters: Arc::default(),
         })
@@ -153,7 +162,7 @@ impl Proxy {
             places: Shares::new(self.limits.connections, self.limits.waiting, true),
             openings: Shares::new(self.limits.opening, self.limits.connections, false),
             held: Semaphore::new(self.limits.held),
-            buffers: BufferPool::default(),
+            pools: Pools::default(),
             counters: self.counters,
             since: Instant::now(),
         });
@@ -178,7 +187,7 @@ struct Shared {
     places: Arc<Shares>,
     openings: Arc<Shares>,
     held: Semaphore,
-    buffers: BufferPool,
+    pools: Pools,
     counters: Arc<Counters>,
     since: Instant,
 }
@@ -198,15 +207,15 @@ async fn accept_all(
     abort: &CancellationToken,
 ) {
     loop {
-        let caller = match listener.accept().await {
-            Ok(caller) => caller,
+        let (caller, from) = match listener.accept_from().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 pause(PAUSE).await;
                 continue;
             }
         };
-        let source = Source::of(&caller);
+        let source = from.map_or(Source::Unnamed, |from| from.ip().into());
         let asked = shared.places.ask(source);
         if matches!(asked, Asked::Refused) {
             shared.counters.turned_away();
@@ -226,4 +235,12 @@ async fn accept_all(
             }
         });
     }
+}
+
+/// Asks the kernel to probe silent callers, so that one who vanished does not hold its place. What is accepted inherits it.
+fn notice_dead_peers(listener: &Listener) -> std::io::Result<()> {
+    sockopt::set_tcp_keepidle(listener, Duration::from_secs(30))?;
+    sockopt::set_tcp_keepintvl(listener, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepcnt(listener, 3)?;
+    Ok(sockopt::set_socket_keepalive(listener, true)?)
 }

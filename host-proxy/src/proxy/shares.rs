@@ -16,7 +16,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nacre_transport::Stream;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -27,18 +26,8 @@ pub(crate) enum Source {
     V4(Ipv4Addr),
     /// The first 64 bits of an IPv6 address: what a network gives to one customer at least.
     V6(u64),
-    /// A socket of this machine, or a caller who has gone before it was known who that was.
+    /// A socket of this machine.
     Unnamed,
-}
-
-impl Source {
-    /// Where this stream comes from.
-    pub(crate) fn of(stream: &Stream) -> Self {
-        match stream {
-            Stream::Tcp(stream) => stream.peer_addr().map_or(Self::Unnamed, |a| a.ip().into()),
-            _ => Self::Unnamed,
-        }
-    }
 }
 
 impl From<IpAddr> for Source {

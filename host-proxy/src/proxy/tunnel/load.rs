@@ -1,0 +1,192 @@
+//! The bytes that are on one way now, and how they are carried: small messages through a buffer, bulk through a pipe.
+//!
+//! A read and a write are two calls for a message of any size that fits, and cost a copy each; two splices cost no copy,
+//! but more for every call. So a way begins with the buffer, and takes a pipe when its buffer was full several times
+//! running; it gives the pipe back when what comes is small again. Either changes only while nothing is loaded.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::super::buffer::BufferPool;
+use super::super::pipes::{Pipe, PipePool};
+use super::super::side::Side;
+
+/// Full buffers running that make bulk.
+const FULL: u32 = 2;
+/// A load of a pipe below this is small…
+const SMALL: usize = 16 * 1024;
+/// …and so many of them running are no bulk.
+const FEW: u32 = 4;
+
+/// Where connections get what they carry bytes in.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    pub(crate) buffers: BufferPool,
+    pub(crate) pipes: Arc<PipePool>,
+}
+
+/// What is loaded on one way, and in what.
+#[derive(Debug)]
+pub(super) struct Load<'a> {
+    pools: &'a Pools,
+    buffer: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+    pipe: Option<Pipe>,
+    /// Loads running that speak for the other way of carrying.
+    streak: u32,
+    /// One of the sockets cannot be spliced.
+    only_copies: bool,
+}
+
+impl<'a> Load<'a> {
+    pub(super) fn new(pools: &'a Pools) -> Self {
+        Self {
+            pools,
+            buffer: None,
+            start: 0,
+            end: 0,
+            pipe: None,
+            streak: 0,
+            only_copies: false,
+        }
+    }
+
+    /// Loads what the source has, after all that was loaded has been written; 0 is its end.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl Side,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(pipe) = &mut self.pipe {
+            match from.poll_into_pipe(cx, pipe) {
+                Poll::Ready(Err(error)) if cannot_splice(&error) => {
+                    self.only_copies = true;
+                    self.pipe = None;
+                }
+                Poll::Ready(Ok(bytes)) => {
+                    let running = if bytes < SMALL { self.streak + 1 } else { 0 };
+                    self.streak = running;
+                    return Poll::Ready(Ok(bytes));
+                }
+                other => return other,
+            }
+        }
+        self.poll_fill_buffer(cx, from)
+    }
+
+    fn poll_fill_buffer(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl Side,
+    ) -> Poll<io::Result<usize>> {
+        let pools = self.pools;
+        let buffer = self.buffer.get_or_insert_with(|| pools.buffers.take());
+        let polled = from.poll_read(cx, buffer);
+        let filled = match &polled {
+            Poll::Ready(Ok(bytes)) => *bytes,
+            _ => 0,
+        };
+        let running = if filled == buffer.len() {
+            self.streak + 1
+        } else {
+            0
+        };
+        (self.start, self.end) = (0, filled);
+        if filled == 0 {
+            self.release_buffer();
+        } else {
+            self.streak = running;
+        }
+        polled
+    }
+
+    /// Writes some of what is loaded.
+    pub(super) fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut impl Side,
+    ) -> Poll<io::Result<usize>> {
+        if self.start == self.end
+            && let Some(pipe) = &mut self.pipe
+        {
+            match to.poll_out_of_pipe(cx, pipe) {
+                Poll::Ready(Err(error)) if cannot_splice(&error) => self.unload_pipe()?,
+                Poll::Ready(Ok(bytes)) => {
+                    if pipe.holds() == 0 && self.streak >= FEW {
+                        (self.pipe, self.streak) = (None, 0);
+                    }
+                    return some(bytes);
+                }
+                other => return other,
+            }
+        }
+        let loaded = self.buffer.as_deref().unwrap_or_default();
+        let loaded = loaded.get(self.start..self.end).unwrap_or_default();
+        let written = ready!(to.poll_write(cx, loaded))?;
+        self.start += written;
+        if self.start == self.end && self.pipe.is_none() {
+            self.choose();
+        }
+        some(written)
+    }
+
+    /// Nothing is loaded: the moment to change over to a pipe.
+    fn choose(&mut self) {
+        if self.streak >= FULL && !self.only_copies {
+            self.pipe = self.pools.pipes.take();
+            self.streak = 0;
+            if self.pipe.is_some() {
+                self.release_buffer();
+            }
+        }
+    }
+
+    /// The sink cannot be spliced to: what is in the pipe goes on through a buffer, which holds as much.
+    fn unload_pipe(&mut self) -> io::Result<()> {
+        self.only_copies = true;
+        let Some(mut pipe) = self.pipe.take() else {
+            return Ok(());
+        };
+        let mut bytes = vec![0; pipe.holds()];
+        let mut end = 0;
+        while end < bytes.len() {
+            end += pipe.drain(|from| rustix::io::read(from, &mut bytes[end..]))?;
+        }
+        self.release_buffer();
+        self.buffer = Some(bytes.into_boxed_slice());
+        (self.start, self.end) = (0, end);
+        Ok(())
+    }
+
+    /// Forgets what is loaded, and gives everything back.
+    pub(super) fn release(&mut self) {
+        self.release_buffer();
+        self.pipe = None;
+    }
+
+    fn release_buffer(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if let Some(buffer) = self.buffer.take() {
+            self.pools.buffers.give(buffer);
+        }
+    }
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn cannot_splice(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
+}
+
+fn some(written: usize) -> Poll<io::Result<usize>> {
+    if written == 0 {
+        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    }
+    Poll::Ready(Ok(written))
+}
