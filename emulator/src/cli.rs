@@ -155,7 +155,7 @@ fn parse_pcr(text: &str) -> Result<Pcr, String> {
 }
 
 /// Becomes ready when the process shall end. Installed before anything is made, so that no signal is missed.
-fn stop_signal(with_stdin: bool) -> anyhow::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal(with_stdin: bool) -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     let (at_eof, eof) = oneshot::channel();

@@ -21,10 +21,14 @@
 mod cbor;
 pub mod cli;
 pub mod document;
+pub mod emulate;
 pub mod faults;
+pub mod machine;
 pub mod measure;
 pub mod nsm;
+pub mod nsm_device;
 pub mod pki;
 pub mod socket;
 pub mod testing;
+mod vhost_user;
 pub mod vsock;

@@ -23,7 +23,9 @@ pub struct Step(i64);
 
 /// A text that is no length of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no length of time: expected a number and ms, s, m or h, such as 80ms; at most 24h")]
+#[error(
+    "{0:?} is no length of time: expected a number and ms, s, m or h, such as 80ms; at most 24h"
+)]
 pub struct SpanError(String);
 
 impl Span {
@@ -119,10 +121,25 @@ mod tests {
 
     #[test]
     fn spans_are_numbers_with_a_unit() {
-        for (text, millis) in [("0ms", 0), ("80ms", 80), ("10s", 10_000), ("24h", 86_400_000)] {
+        for (text, millis) in [
+            ("0ms", 0),
+            ("80ms", 80),
+            ("10s", 10_000),
+            ("24h", 86_400_000),
+        ] {
             assert_eq!(text.parse::<Span>().unwrap().duration().as_millis(), millis);
         }
-        for text in ["", "80", "ms", "-1s", "1.5s", "1 s", "25h", "99999999999999999999s", "1d"] {
+        for text in [
+            "",
+            "80",
+            "ms",
+            "-1s",
+            "1.5s",
+            "1 s",
+            "25h",
+            "99999999999999999999s",
+            "1d",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text:?}");
         }
     }

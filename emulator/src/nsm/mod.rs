@@ -104,12 +104,7 @@ impl Nsm {
         &self.chain
     }
 
-    fn answer(
-        &mut self,
-        bytes: &[u8],
-        now_ms: u64,
-        stamp_ms: u64,
-    ) -> Result<Vec<u8>, ErrorCode> {
+    fn answer(&mut self, bytes: &[u8], now_ms: u64, stamp_ms: u64) -> Result<Vec<u8>, ErrorCode> {
         if bytes.len() > MAX_REQUEST {
             return Err(ErrorCode::InputTooLarge);
         }
