@@ -22,6 +22,7 @@ mod stop;
 mod switch;
 pub mod table;
 mod timers;
+pub mod world;
 pub mod wire;
 
 pub use device::{Device, DeviceError, Options};

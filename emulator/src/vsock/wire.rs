@@ -175,7 +175,11 @@ impl FaultPlan {
 
     fn order(&self, write: impl FnOnce(&mut Orders)) {
         let mut orders = self.shared.orders.lock();
-        write(orders.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut()));
+        write(
+            orders
+                .as_mut()
+                .unwrap_or_else(|poisoned| poisoned.get_mut()),
+        );
         drop(orders);
         // Full only when the device has not looked 2⁶⁴ times.
         let _ = rustix::io::write(&self.shared.changed, &1_u64.to_ne_bytes());

@@ -1,0 +1,479 @@
+//! A whole world for one connection, without sockets and queues: a guest that behaves as Linux does, a host, and the
+//! table between them; and what must hold whatever they do in whatever order.
+//!
+//! Tests run it through every short order of events and through long random ones; a fuzzer goes on from there.
+
+use crate::vsock::connection::Input;
+use crate::vsock::packet::{Header, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
+use crate::vsock::table::{Limits, PARENT_CID, Routed, Table, Token};
+
+const GUEST_CID: u64 = 16;
+const GUEST_PORT: u32 = 1024;
+const HOST_PORT: u32 = 7000;
+/// Small, so that it is full often.
+const WINDOW: u32 = 8;
+
+/// What one side does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The guest's program writes so many bytes, or what fits.
+    GuestWrites(u8),
+    /// … reads so many bytes, or what there is.
+    GuestReads(u8),
+    /// … calls `shutdown(SHUT_WR)`.
+    GuestEndsWriting,
+    /// … calls `shutdown(SHUT_RD)`.
+    GuestEndsReading,
+    /// … closes its socket.
+    GuestCloses,
+    /// The guest's kernel says that there is no such connection.
+    GuestResets,
+    /// The host's program writes so many bytes.
+    HostWrites(u8),
+    /// … reads so many bytes, or what there is.
+    HostReads(u8),
+    /// … ends its writing.
+    HostEndsWriting,
+    /// … ends its reading.
+    HostEndsReading,
+    /// … closes its socket; what it wrote before still counts.
+    HostCloses,
+    /// … closes its socket with bytes unread, so that the system says "reset".
+    HostBreaksOff,
+    /// Packets for the guest reach it, each of so many bytes at most.
+    Deliver(u8),
+}
+
+/// Something that must never be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken(pub &'static str);
+
+type Checked = Result<(), Broken>;
+
+/// The world.
+pub struct World {
+    table: Table,
+    token: Token,
+    guest: Guest,
+    host: Host,
+    /// Packets of the guest that have not reached the table.
+    on_the_way: Vec<(Header, Vec<u8>)>,
+}
+
+#[derive(Default)]
+struct Guest {
+    open: bool,
+    closed: bool,
+    gone: bool,
+    was_reset: bool,
+    resets: bool,
+    /// `SHUTDOWN` flags that it has said, and that it was told.
+    said: u32,
+    told: u32,
+    wrote: u32,
+    came: u32,
+    read: u32,
+    window_of_host: u32,
+    taken_by_host: u32,
+}
+
+#[derive(Default)]
+struct Host {
+    open: bool,
+    wrote: u32,
+    /// Of those: read by the device.
+    passed: u32,
+    came: u32,
+    ends_writing: bool,
+    ends_reading: bool,
+    breaks_off: bool,
+    /// It has seen the end of what the guest sends.
+    saw_end: bool,
+}
+
+/// The n-th byte of a direction.
+fn byte(place: u32) -> u8 {
+    (place.wrapping_mul(0x9e37_79b1) >> 24) as u8
+}
+
+fn check(holds: bool, otherwise: &'static str) -> Checked {
+    if holds { Ok(()) } else { Err(Broken(otherwise)) }
+}
+
+impl World {
+    /// A connection that one of the two asked for, and that is open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::step`].
+    pub fn open(by_host: bool) -> Result<Self, Broken> {
+        let limits = Limits {
+            connections: 4,
+            wide_connections: 4,
+            wide: WINDOW,
+            narrow: WINDOW,
+            resets: 4,
+        };
+        let mut table = Table::new(GUEST_CID, limits);
+        let guest = Guest::default();
+        let token = if by_host {
+            table.ask_guest(0, GUEST_PORT)
+        } else {
+            let request = guest.packet(HOST_PORT, Op::Request);
+            match table.guest_packet(0, &request) {
+                Routed::Wanted(token) => Some(token),
+                _ => None,
+            }
+        };
+        let token = token.ok_or(Broken("a first connection is refused"))?;
+        let mut world = Self {
+            table,
+            token,
+            guest,
+            host: Host::default(),
+            on_the_way: Vec::new(),
+        };
+        if !by_host && let Some(connection) = world.table.get(token) {
+            connection.host_accepted();
+            world.host.open = true;
+        }
+        world.settle()?;
+        world.step(Event::Deliver(1))?;
+        check(world.guest.open && world.host.open, "the connection does not open")?;
+        Ok(world)
+    }
+
+    /// One event, and all that follows from it but for what the guest is yet to be told ([`Event::Deliver`]).
+    ///
+    /// # Errors
+    ///
+    /// When something came to pass that must never be.
+    pub fn step(&mut self, event: Event) -> Checked {
+        let guest_lives = !self.guest.closed && !self.guest.gone;
+        match event {
+            Event::GuestWrites(count) if guest_lives => self.guest_writes(count.into()),
+            Event::GuestReads(count) if guest_lives => self.guest_reads(count.into()),
+            Event::GuestEndsWriting if guest_lives => self.guest_says(SHUTDOWN_SEND),
+            Event::GuestEndsReading if guest_lives => self.guest_says(SHUTDOWN_RECEIVE),
+            Event::GuestCloses if guest_lives => {
+                self.guest.closed = true;
+                if self.guest.told == SHUTDOWN_BOTH {
+                    self.guest.gone = true;
+                    self.send(Op::Reset, &[]);
+                } else {
+                    self.guest_says(SHUTDOWN_BOTH);
+                }
+            }
+            Event::GuestResets if !self.guest.gone => {
+                self.guest.gone = true;
+                self.guest.resets = self.guest.said & SHUTDOWN_SEND == 0;
+                self.send(Op::Reset, &[]);
+            }
+            Event::HostWrites(count) if !self.host.ends_writing => {
+                self.host.wrote += u32::from(count);
+            }
+            Event::HostReads(count) => self.host_reads(count.into())?,
+            Event::HostEndsWriting => self.host.ends_writing = true,
+            Event::HostEndsReading => self.host.ends_reading = true,
+            Event::HostCloses => {
+                self.host.ends_writing = true;
+                self.host.ends_reading = true;
+            }
+            Event::HostBreaksOff => {
+                self.host.ends_writing = true;
+                self.host.ends_reading = true;
+                self.host.breaks_off = true;
+            }
+            Event::Deliver(room) => self.deliver(usize::from(room.max(1)))?,
+            _ => {}
+        }
+        self.settle()
+    }
+
+    /// Both sides take what there is and close, whatever happened before. Then nothing may be left, and nothing may be
+    /// missing that nobody gave up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::step`].
+    pub fn finish(mut self) -> Checked {
+        self.drain()?;
+        self.step(Event::HostEndsWriting)?;
+        self.step(Event::GuestEndsWriting)?;
+        self.drain()?;
+        let undisturbed = !self.guest.resets && !self.host.breaks_off && !self.guest.was_reset;
+        let host_listened = undisturbed && !self.host.ends_reading;
+        let guest_listened =
+            undisturbed && self.guest.said & SHUTDOWN_RECEIVE == 0 && !self.guest.closed;
+        if host_listened {
+            check(self.host.came == self.guest.wrote, "bytes of the guest are missing")?;
+            check(self.host.saw_end, "the host does not see the guest's end")?;
+        }
+        if guest_listened && !self.guest.gone {
+            check(self.guest.came == self.host.wrote, "bytes of the host are missing")?;
+            let told = self.guest.told & SHUTDOWN_SEND != 0;
+            check(told, "the guest does not see the host's end")?;
+        }
+        self.step(Event::HostCloses)?;
+        self.step(Event::GuestCloses)?;
+        self.drain()?;
+        check(self.guest.gone, "the guest waits for ever for its reset")?;
+        check(self.table.is_empty(), "a connection is left over")
+    }
+
+    fn drain(&mut self) -> Checked {
+        // Each round moves at least a byte, where there is one.
+        for _ in 0..4096 {
+            let before = (self.guest.came, self.guest.read, self.host.came, self.host.passed);
+            self.step(Event::Deliver(64))?;
+            self.step(Event::GuestReads(255))?;
+            self.step(Event::HostReads(255))?;
+            let after = (self.guest.came, self.guest.read, self.host.came, self.host.passed);
+            if before == after && !self.table.has_packets() {
+                return Ok(());
+            }
+        }
+        Err(Broken("it never comes to rest"))
+    }
+
+    fn guest_writes(&mut self, count: u32) {
+        let ended = self.guest.said & SHUTDOWN_SEND != 0 || self.guest.told & SHUTDOWN_RECEIVE != 0;
+        let on_the_way = self.guest.wrote.wrapping_sub(self.guest.taken_by_host);
+        let room = self.guest.window_of_host.saturating_sub(on_the_way);
+        let count = count.min(room);
+        if ended || count == 0 {
+            return;
+        }
+        let bytes: Vec<u8> = (0..count).map(|place| byte(self.guest.wrote + place)).collect();
+        self.guest.wrote += count;
+        self.send(Op::Data, &bytes);
+    }
+
+    fn guest_reads(&mut self, count: u32) {
+        let unread = self.guest.came - self.guest.read;
+        if unread > 0 && count > 0 {
+            self.guest.read += count.min(unread);
+            self.send(Op::CreditUpdate, &[]);
+        }
+    }
+
+    fn guest_says(&mut self, flags: u32) {
+        self.guest.said |= flags;
+        self.send(Op::Shutdown, &[]);
+    }
+
+    fn host_reads(&mut self, count: usize) -> Checked {
+        let Some(connection) = self.table.get(self.token) else {
+            return Ok(());
+        };
+        let mut left = count;
+        while left > 0 && !self.host.ends_reading {
+            let bytes = connection.for_host(0);
+            let bytes = &bytes[..bytes.len().min(left)];
+            if bytes.is_empty() {
+                break;
+            }
+            check(!self.host.saw_end, "the host gets bytes after the end")?;
+            for found in bytes {
+                check(*found == byte(self.host.came), "the host gets other bytes than were sent")?;
+                self.host.came += 1;
+            }
+            left -= bytes.len();
+            let taken = bytes.len();
+            connection.host_took(taken);
+        }
+        Ok(())
+    }
+
+    /// The guest sends a packet, which reaches the table at once.
+    fn send(&mut self, op: Op, payload: &[u8]) {
+        let port = self.peer_port();
+        let mut header = self.guest.packet(port, op);
+        header.length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        header.flags = if op == Op::Shutdown { self.guest.said } else { 0 };
+        self.on_the_way.push((header, payload.to_vec()));
+    }
+
+    fn peer_port(&mut self) -> u32 {
+        let connection = self.table.get(self.token);
+        connection.map_or(HOST_PORT, |connection| connection.key().host_port)
+    }
+
+    /// Does what the shell does after each event.
+    fn settle(&mut self) -> Checked {
+        loop {
+            for (header, payload) in std::mem::take(&mut self.on_the_way) {
+                match self.table.guest_packet(0, &header) {
+                    Routed::To(token, input) => {
+                        check(token == self.token, "a packet goes to another connection")?;
+                        if let Some(connection) = self.table.get(token) {
+                            match input {
+                                Input::Nothing => {}
+                                Input::Opened => self.host.open = true,
+                                Input::Payload => connection.payload(0, &payload),
+                            }
+                        }
+                    }
+                    Routed::Nowhere => {}
+                    Routed::Wanted(_) => return Err(Broken("a connection from nowhere")),
+                }
+            }
+            self.host_moves();
+            self.table.touch(0, self.token);
+            if let Some(connection) = self.table.get(self.token) {
+                self.host.saw_end |= connection.host_write_ends() || connection.host_is_done();
+                if connection.over_for_guest().is_some() && !connection.lingers() {
+                    self.table.remove(self.token);
+                    self.host.saw_end = true;
+                }
+            }
+            if self.on_the_way.is_empty() {
+                return self.check_end();
+            }
+        }
+    }
+
+    /// The device learns from the host's socket what there is to be learnt.
+    fn host_moves(&mut self) {
+        let Some(connection) = self.table.get(self.token) else {
+            return;
+        };
+        if self.host.ends_reading {
+            connection.host_deaf();
+        }
+        if !connection.is_open() {
+            return;
+        }
+        let waiting = self.host.wrote - self.host.passed;
+        let wanted = u32::try_from(connection.wanted_of_host()).unwrap_or(u32::MAX);
+        let count = waiting.min(wanted);
+        if count > 0 {
+            let bytes: Vec<u8> = (0..count).map(|place| byte(self.host.passed + place)).collect();
+            connection.host_bytes(0, &bytes);
+            self.host.passed += count;
+        }
+        let read_all = self.host.passed == self.host.wrote;
+        if self.host.ends_writing && (read_all && wanted > count || connection.host_read_ends()) {
+            if self.host.breaks_off {
+                connection.host_broke_off();
+            } else {
+                connection.host_finished();
+            }
+        }
+    }
+
+    /// The host may see an end only where there is one.
+    fn check_end(&self) -> Checked {
+        let finished = self.guest.said & SHUTDOWN_SEND != 0;
+        let given_up = self.guest.resets
+            || self.guest.gone
+            || self.guest.was_reset
+            || self.host.ends_reading
+            || self.host.breaks_off;
+        if self.host.saw_end && !given_up {
+            check(finished, "the host sees an end that the guest never made")?;
+            check(self.host.came == self.guest.wrote, "the host sees the end too early")?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, room: usize) -> Checked {
+        while self.table.has_packets() {
+            if let Some(reset) = self.table.next_reset() {
+                check(reset.op == Ok(Op::Reset), "a reset that is none")?;
+                self.guest.was_reset |= !self.guest.gone && !self.guest.closed;
+                self.guest.gone = true;
+                continue;
+            }
+            let Some(token) = self.table.next_turn() else {
+                break;
+            };
+            while let Some(connection) = self.table.get(token)
+                && let Some(header) = connection.next_packet(0, room)
+            {
+                let length = header.length as usize;
+                let payload = if length > 0 {
+                    connection.next_payload(0)[..length].to_vec()
+                } else {
+                    Vec::new()
+                };
+                connection.payload_sent(length);
+                self.guest_receives(&header, &payload)?;
+            }
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn guest_receives(&mut self, header: &Header, payload: &[u8]) -> Checked {
+        self.guest.window_of_host = header.buffer;
+        self.guest.taken_by_host = header.forwarded;
+        if self.guest.gone || (self.guest.closed && header.op != Ok(Op::Reset)) {
+            // Linux, once closed, waits for nothing but the reset.
+            return Ok(());
+        }
+        match header.op {
+            Ok(Op::Request) => {
+                self.guest.open = true;
+                self.send(Op::Response, &[]);
+                self.settle()
+            }
+            Ok(Op::Response) => {
+                check(!self.guest.open, "two answers to one question")?;
+                self.guest.open = true;
+                Ok(())
+            }
+            Ok(Op::Data) => self.guest_gets(payload),
+            Ok(Op::Shutdown) => {
+                let news = header.flags & !self.guest.told;
+                check(news != 0, "an end is said twice")?;
+                check(self.guest.told & !header.flags == 0, "an end is taken back")?;
+                self.guest.told = header.flags;
+                if self.guest.told == SHUTDOWN_BOTH && self.guest.read == self.guest.came {
+                    self.guest.gone = true;
+                    self.guest.closed = true;
+                    self.send(Op::Reset, &[]);
+                }
+                Ok(())
+            }
+            Ok(Op::CreditRequest) => {
+                self.send(Op::CreditUpdate, &[]);
+                Ok(())
+            }
+            Ok(Op::CreditUpdate) => Ok(()),
+            Ok(Op::Reset) | Err(_) => Err(Broken("a packet that makes no sense")),
+        }
+    }
+
+    fn guest_gets(&mut self, payload: &[u8]) -> Checked {
+        check(self.guest.open, "bytes before the connection is open")?;
+        check(self.guest.told & SHUTDOWN_SEND == 0, "the guest gets bytes after the end")?;
+        check(!payload.is_empty(), "a packet of no bytes")?;
+        for found in payload {
+            check(*found == byte(self.guest.came), "the guest gets other bytes than were sent")?;
+            self.guest.came += 1;
+        }
+        let unread = self.guest.came - self.guest.read;
+        check(unread <= WINDOW, "the guest gets more than it has room for")
+    }
+}
+
+impl Guest {
+    fn packet(&self, host_port: u32, op: Op) -> Header {
+        Header {
+            source_cid: GUEST_CID,
+            destination_cid: PARENT_CID,
+            source_port: GUEST_PORT,
+            destination_port: host_port,
+            length: 0,
+            kind: TYPE_STREAM,
+            op: Ok(op),
+            flags: 0,
+            buffer: WINDOW,
+            forwarded: self.read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
