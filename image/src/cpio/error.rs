@@ -44,7 +44,7 @@ pub enum CpioError {
     /// A link without a target, or one that is not text.
     #[error("{0}: a link without a proper target")]
     LinkTarget(String),
-    /// A path that stood before.
+    /// A path that stood before, other than a folder that stands as one again.
     #[error("{0} stands twice")]
     Duplicate(String),
     /// An entry below something that is no folder in this archive: a link would lead it elsewhere.

@@ -74,7 +74,8 @@ pub enum EntryKind {
 }
 
 /// Reads entry by entry, in memory that its [`Limits`] bound. What has no place in an image is refused, so that an
-/// archive means one thing to the kernel and to whoever checks it: paths with `..`, a path twice, entries below a link,
+/// archive means one thing to the kernel and to whoever checks it: paths with `..`, a path twice
+/// (but for folders), entries below a link,
 /// hard links, types other than the four of [`EntryKind`], padding that is not zero, anything behind the trailer.
 ///
 /// After [`Reader::next_entry`] gave a file, the reader itself gives its bytes; what is not read is skipped.
@@ -189,7 +190,8 @@ impl<R: BufRead> Reader<R> {
         })
     }
 
-    /// Once, and not below what is no folder.
+    /// Once, and not below what is no folder. Folders may stand again, as in what `nitro-cli` builds: the kernel then
+    /// gives the folder the mode and owner of the last.
     fn check_place(&mut self, path: &str, is_folder: bool) -> Result<(), CpioError> {
         let mut above = parent(path);
         while let Some(folder) = above {
@@ -200,6 +202,7 @@ impl<R: BufRead> Reader<R> {
         }
         match self.seen.insert(path.to_owned(), is_folder) {
             None => Ok(()),
+            Some(true) if is_folder => Ok(()),
             Some(_) => Err(CpioError::Duplicate(path.to_owned())),
         }
     }

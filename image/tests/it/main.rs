@@ -11,6 +11,7 @@ mod cpio_hostile;
 mod diff;
 mod eif;
 mod eif_hostile;
+mod golden;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 mod policy;
