@@ -51,9 +51,9 @@ impl Egress {
         mut take: impl FnMut(&Bytes) -> Result<(), EgressError>,
     ) -> Result<(), EgressError> {
         self.check(url.destination())?;
+        let _place = self.places.acquire().await;
         let deadline = Instant::now() + time_for(self.limits(), size);
         let whole = async {
-            let _place = self.places.acquire().await;
             let Fetched {
                 mut response,
                 _connection,
