@@ -18,8 +18,10 @@ mod listener;
 pub mod proxy_header;
 mod socket_file;
 mod stream;
+mod vsock;
 
 pub use address::{Address, AddressSyntaxError, MAX_UNIX_PATH, VSOCK_CID_ANY};
 pub use connect::{ConnectError, connect};
 pub use listener::{BindError, Listener};
 pub use stream::{Ready, Stream};
+pub use vsock::VsockSocket;

@@ -23,6 +23,9 @@ const PROXY: u8 = 0x21;
 const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
 
+/// The header of a proxy that speaks for itself, or for a caller without an address.
+pub const LOCAL_HEADER: [u8; FIXED] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
 /// A header that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {

@@ -33,6 +33,7 @@ fn a_proxy_may_speak_for_itself_in_any_family() {
         let header = whole(&bytes);
         assert_eq!((header.source, header.length), (None, 19));
     }
+    assert_eq!(whole(&LOCAL_HEADER).source, None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A connected stream of bytes.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,13 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_vsock::VsockStream;
 
+use crate::vsock::VsockSocket;
+
 /// A connected stream. Shutting it down ends the direction that was written; the other direction stays open.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream {
-    /// AF_VSOCK, in a type that also lends its readiness ([`Stream::poll_io`]): what it does to a connected socket is the
-    /// same for every family.
-    Vsock(UnixStream),
+    /// AF_VSOCK
+    Vsock(VsockSocket),
     /// A Unix socket, also the one behind `hybrid:`.
     Unix(UnixStream),
     /// TCP, with Nagle's algorithm off.
@@ -41,8 +42,15 @@ impl Stream {
 
     /// Takes a connected vsock stream.
     pub fn from_vsock(stream: VsockStream) -> io::Result<Self> {
-        let socket = std::os::unix::net::UnixStream::from(OwnedFd::from(stream));
-        UnixStream::from_std(socket).map(Self::Vsock)
+        VsockSocket::new(stream).map(Self::Vsock)
+    }
+
+    /// The context id of who is connected, where that is vsock.
+    pub fn peer_cid(&self) -> Option<u32> {
+        match self {
+            Self::Vsock(stream) => Some(stream.peer().cid()),
+            _ => None,
+        }
     }
 
     /// Makes closing tell the peer of an abort instead of an end: TCP sends RST. The other kinds have no such sign, and
@@ -87,7 +95,8 @@ impl Stream {
         mut io: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         match self {
-            Self::Vsock(stream) | Self::Unix(stream) => poll_ready!(stream, cx, ready, io),
+            Self::Vsock(stream) => poll_ready!(stream, cx, ready, io),
+            Self::Unix(stream) => poll_ready!(stream, cx, ready, io),
             Self::Tcp(stream) => poll_ready!(stream, cx, ready, io),
         }
     }
@@ -97,7 +106,7 @@ macro_rules! on_inner {
     ($self:ident, $inner:ident => $call:expr) => {
         match $self.get_mut() {
             Self::Vsock(stream) => {
-                let $inner = Pin::new(stream);
+                let $inner = Pin::new(&mut **stream);
                 $call
             }
             Self::Unix(stream) => {
