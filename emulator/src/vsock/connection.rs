@@ -76,7 +76,7 @@ struct Owed {
     request: bool,
     response: bool,
     update: bool,
-    /// A credit request; at most one until the guest answers.
+    /// A credit request; at most one until there is credit again.
     question: bool,
     questioned: bool,
 }
@@ -204,7 +204,10 @@ impl Connection {
             (Phase::Open, _) => {}
         }
         self.credit.guest_says(credit.0, credit.1);
-        self.owed.questioned = false;
+        if self.credit.for_guest() > 0 {
+            // While there is none, asking again would only be answered again: the guest speaks up when it has read.
+            self.owed.questioned = false;
+        }
         match header.op {
             Ok(Op::Data) => return self.guest_data(header.length),
             Ok(Op::Shutdown) => self.guest_shutdown(header.flags),

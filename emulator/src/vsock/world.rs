@@ -6,6 +6,7 @@
 use crate::vsock::connection::Input;
 use crate::vsock::packet::{Header, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
 use crate::vsock::table::{Limits, PARENT_CID, Routed, Table, Token};
+use crate::vsock::wire::{Damage, Trouble, Which, WireFault};
 
 const GUEST_CID: u64 = 16;
 const GUEST_PORT: u32 = 1024;
@@ -101,12 +102,13 @@ fn check(holds: bool, otherwise: &'static str) -> Checked {
 }
 
 impl World {
-    /// A connection that one of the two asked for, and that is open.
+    /// A connection that one of the two asked for, and that is open. Its bytes go straight between the two, or else
+    /// through the device's own memory.
     ///
     /// # Errors
     ///
     /// As [`Self::step`].
-    pub fn open(by_host: bool) -> Result<Self, Broken> {
+    pub fn open(by_host: bool, straight: bool) -> Result<Self, Broken> {
         let limits = Limits {
             connections: 4,
             wide_connections: 4,
@@ -115,6 +117,23 @@ impl World {
             resets: 4,
         };
         let mut table = Table::new(GUEST_CID, limits);
+        if !straight {
+            // Damage that does none, but makes the device hold the bytes.
+            let damage = Damage::Flip {
+                at: u64::MAX,
+                mask: 0,
+            };
+            let trouble = Trouble::Bytes {
+                towards: None,
+                damage,
+            };
+            let connections = Which::default();
+            let fault = WireFault {
+                connections,
+                trouble,
+            };
+            table.set_faults(0, vec![fault]);
+        }
         let guest = Guest::default();
         let token = if by_host {
             table.ask_guest(0, GUEST_PORT)
@@ -198,6 +217,7 @@ impl World {
     /// As [`Self::step`].
     pub fn finish(mut self) -> Checked {
         self.drain()?;
+        self.check_room()?;
         self.step(Event::HostEndsWriting)?;
         self.step(Event::GuestEndsWriting)?;
         self.drain()?;
@@ -221,6 +241,12 @@ impl World {
         check(self.table.is_empty(), "a connection is left over")
     }
 
+    /// A guest whose bytes have all been taken knows that it may write.
+    fn check_room(&mut self) -> Checked {
+        let ended = self.guest.gone || self.guest.closed || self.host.ends_reading;
+        check(ended || self.guest_room() > 0, "the guest waits for ever for room")
+    }
+
     fn drain(&mut self) -> Checked {
         // Each round moves at least a byte, where there is one.
         for _ in 0..4096 {
@@ -238,15 +264,18 @@ impl World {
 
     fn guest_writes(&mut self, count: u32) {
         let ended = self.guest.said & SHUTDOWN_SEND != 0 || self.guest.told & SHUTDOWN_RECEIVE != 0;
-        let on_the_way = self.guest.wrote.wrapping_sub(self.guest.taken_by_host);
-        let room = self.guest.window_of_host.saturating_sub(on_the_way);
-        let count = count.min(room);
+        let count = count.min(self.guest_room());
         if ended || count == 0 {
             return;
         }
         let bytes: Vec<u8> = (0..count).map(|place| byte(self.guest.wrote + place)).collect();
         self.guest.wrote += count;
         self.send(Op::Data, &bytes);
+    }
+
+    fn guest_room(&self) -> u32 {
+        let on_the_way = self.guest.wrote.wrapping_sub(self.guest.taken_by_host);
+        self.guest.window_of_host.saturating_sub(on_the_way)
     }
 
     fn guest_reads(&mut self, count: u32) {
@@ -378,7 +407,10 @@ impl World {
     }
 
     fn deliver(&mut self, room: usize) -> Checked {
-        while self.table.has_packets() {
+        for _ in 0..10_000 {
+            if !self.table.has_packets() {
+                return Ok(());
+            }
             if let Some(reset) = self.table.next_reset() {
                 check(reset.op == Ok(Op::Reset), "a reset that is none")?;
                 self.guest.was_reset |= !self.guest.gone && !self.guest.closed;
@@ -386,7 +418,7 @@ impl World {
                 continue;
             }
             let Some(token) = self.table.next_turn() else {
-                break;
+                return Ok(());
             };
             while let Some(connection) = self.table.get(token)
                 && let Some(header) = connection.next_packet(0, room)
@@ -402,7 +434,7 @@ impl World {
             }
             self.settle()?;
         }
-        Ok(())
+        Err(Broken("the two talk without end"))
     }
 
     fn guest_receives(&mut self, header: &Header, payload: &[u8]) -> Checked {

@@ -4,8 +4,8 @@ use super::*;
 
 const BOTH: [bool; 2] = [true, false];
 
-fn run(by_host: bool, events: &[Event]) -> Checked {
-    let mut world = World::open(by_host)?;
+fn run(by_host: bool, straight: bool, events: &[Event]) -> Checked {
+    let mut world = World::open(by_host, straight)?;
     for event in events {
         world.step(*event)?;
     }
@@ -31,11 +31,11 @@ const ALPHABET: [Event; 12] = [
 #[test]
 fn every_order_of_five_events_ends_as_it_should() {
     let count = ALPHABET.len();
-    for by_host in BOTH {
+    for (by_host, straight) in BOTH.into_iter().zip(BOTH).chain([(true, false), (false, true)]) {
         for number in 0..count.pow(5) {
             let events = [0, 1, 2, 3, 4].map(|place| ALPHABET[number / count.pow(place) % count]);
-            let ended = run(by_host, &events);
-            assert_eq!(ended, Ok(()), "by host: {by_host}, {events:?}");
+            let ended = run(by_host, straight, &events);
+            assert_eq!(ended, Ok(()), "by host: {by_host}, straight: {straight}, {events:?}");
         }
     }
 }
@@ -63,8 +63,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn long_conversations_end_as_they_should(by_host: bool, events in proptest::collection::vec(any_event(), 0..200)) {
-        prop_assert_eq!(run(by_host, &events), Ok(()));
+    fn long_conversations_end_as_they_should(by_host: bool, straight: bool, events in proptest::collection::vec(any_event(), 0..200)) {
+        prop_assert_eq!(run(by_host, straight, &events), Ok(()));
     }
 }
 
@@ -72,7 +72,7 @@ proptest! {
 fn a_world_notices_what_must_not_be() {
     // The checks themselves: a host that loses a byte, and one that gets a byte twice.
     for skipped in [1, 2] {
-        let mut world = World::open(true).unwrap();
+        let mut world = World::open(true, true).unwrap();
         world.step(Event::HostWrites(1)).unwrap();
         world.host.wrote += skipped;
         world.host.passed += skipped;
