@@ -59,6 +59,13 @@ bench: setup ## measure what SPECIFICATION.md promises, in a release build
 	$${CARGO_TARGET_DIR:-target}/release/nacre-bench
 	attestation-verifier/peers/bench.sh
 
+.PHONY: image image-repro
+image: setup build ## build the enclave image, target/image/nacre.eif (the first time its kernel too: minutes)
+	$${CARGO_TARGET_DIR:-target}/debug/nacre image build --output target/image/nacre.eif
+
+image-repro: setup build ## build kernel, programs and image twice, on two different "machines", and compare the bytes
+	$(PYTHON) scripts/image-repro.py
+
 conformance: ## put the adversarial corpus to our verifier and to other public ones, write CONFORMANCE.md
 	attestation-verifier/peers/conformance.sh
 

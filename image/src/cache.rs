@@ -37,6 +37,11 @@ pub enum CacheError {
     /// There is no home directory to keep it in.
     #[error("there is no place for the cache: set NACRE_CACHE to a folder, or HOME")]
     NoPlace,
+    /// Its path has characters that no compiler's options can carry.
+    #[error(
+        "the cache is in {0:?}: a path with spaces, colons, commas or quotes cannot hold a compiler; set NACRE_CACHE"
+    )]
+    BadPath(PathBuf),
     /// A file or folder in it cannot be read or written.
     #[error("cache: {path}: {source}", path = path.display())]
     Io {
@@ -53,6 +58,7 @@ impl CacheError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoPlace => "cache-no-place",
+            Self::BadPath(_) => "cache-bad-path",
             Self::Io { .. } => "cache-io",
         }
     }
@@ -84,8 +90,21 @@ impl Cache {
     /// When it cannot be made.
     pub fn at(dir: &Path) -> Result<Self, CacheError> {
         fs::create_dir_all(dir).map_err(at(dir))?;
+        let dir = fs::canonicalize(dir).map_err(at(dir))?;
+        let plain = |byte: u8| {
+            byte.is_ascii_alphanumeric() || b"/._-+@~%".contains(&byte) || !byte.is_ascii()
+        };
+        if !dir
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .copied()
+            .all(plain)
+        {
+            return Err(CacheError::BadPath(dir));
+        }
         Ok(Self {
-            dir: fs::canonicalize(dir).map_err(at(dir))?,
+            dir,
             tell: Arc::new(|line| tracing::info!("{line}")),
         })
     }

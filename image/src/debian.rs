@@ -120,7 +120,7 @@ pub fn fetch(cache: &Cache, lock: Lock) -> Result<(Vec<PathBuf>, Lock), DebianEr
     let newer = update(cache, &lock)?;
     cache.tell(&format!(
         "the Debian archive no longer has {gone}, which image/locks/{name}.toml names; the newest signed version is \
-         taken instead: {changes}. `nacre image update-locks` writes the lock anew.",
+         taken instead, so the PCRs change: {changes}. `nacre image update-locks` writes the lock anew.",
         name = lock.name,
         changes = lock.changes_to(&newer),
     ));

@@ -119,7 +119,10 @@ fn owners(listed: &[Component]) -> BTreeMap<&str, Vec<usize>> {
     let mut owners: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, component) in listed.iter().enumerate() {
         for file in &component.files {
-            owners.entry(file).or_default().push(index);
+            let owners = owners.entry(file).or_default();
+            if owners.last() != Some(&index) {
+                owners.push(index);
+            }
         }
     }
     owners

@@ -203,12 +203,13 @@ impl Cargo<'_> {
             .collect();
         let c_flags = renamed
             .iter()
-            .map(|(from, to)| format!("-ffile-prefix-map={from}={to}"));
+            .map(|(from, to)| format!("'-ffile-prefix-map={from}={to}'"));
         let c_flags: Vec<String> = c_flags.collect();
         let mut cargo = self.command();
         cargo
             .env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\x1f"))
             .env("CFLAGS", c_flags.join(" "))
+            .env("CC_SHELL_ESCAPED_FLAGS", "1")
             .args([
                 "build",
                 "--offline",

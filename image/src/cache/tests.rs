@@ -85,3 +85,12 @@ fn moving_a_byte_from_one_input_to_the_next_gives_another_key() {
     let other = Key::of(&[("a", b"b"), ("cd", b"")]);
     assert_ne!(one, other);
 }
+
+#[test]
+fn a_path_that_would_break_the_compilers_options_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["two words", "a,b", "a:b", "quo\"te", "$HOME"] {
+        let error = Cache::at(&dir.path().join(name)).unwrap_err();
+        assert_eq!(error.code(), "cache-bad-path", "{name}");
+    }
+}

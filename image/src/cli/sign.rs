@@ -110,7 +110,7 @@ fn token_key(
 fn pin(file: Option<&Path>) -> Result<String, ImageError> {
     match file {
         Some(path) => {
-            let text = fs::read_to_string(path).map_err(ImageError::file(path))?;
+            let text = Zeroizing::new(fs::read_to_string(path).map_err(ImageError::file(path))?);
             Ok(text.trim_end_matches(['\r', '\n']).to_owned())
         }
         None => std::env::var(PIN_VARIABLE).map_err(|_| {

@@ -19,7 +19,7 @@ pub enum CpioError {
     #[error("a header is not hexadecimal, at byte {0}")]
     Number(u64),
     /// A checksum field, which this kind of archive has not.
-    #[error("{0}: its checksum field is not zero")]
+    #[error("{0:?}: its checksum field is not zero")]
     Checksum(String),
     /// A name that is empty, too long, not UTF-8 or without its zero byte.
     #[error("a name is not one, at byte {0}")]
@@ -28,7 +28,7 @@ pub enum CpioError {
     #[error("{0:?} is no plain path")]
     Path(String),
     /// Something that is neither file, folder, link nor character device.
-    #[error("{path}: of a type that an image does not have (mode {mode:o})")]
+    #[error("{path:?}: of a type that an image does not have (mode {mode:o})")]
     FileType {
         /// Its path.
         path: String,
@@ -36,22 +36,22 @@ pub enum CpioError {
         mode: u32,
     },
     /// A file of several names.
-    #[error("{0}: hard links are not supported")]
+    #[error("{0:?}: hard links are not supported")]
     HardLink(String),
     /// Content where there can be none.
-    #[error("{0}: a folder or device with content")]
+    #[error("{0:?}: a folder or device with content")]
     UnexpectedContent(String),
     /// A link without a target, or one that is not text.
-    #[error("{0}: a link without a proper target")]
+    #[error("{0:?}: a link without a proper target")]
     LinkTarget(String),
     /// A path that stood before, other than a folder that stands as one again.
-    #[error("{0} stands twice")]
+    #[error("{0:?} stands twice")]
     Duplicate(String),
     /// An entry below something that is no folder in this archive: a link would lead it elsewhere.
-    #[error("{0} is below something that is no folder")]
+    #[error("{0:?} is below something that is no folder")]
     NotInAFolder(String),
     /// An entry whose folder is not in the tree; the kernel would leave it out and say nothing.
-    #[error("{0} is in a folder that is missing")]
+    #[error("{0:?} is in a folder that is missing")]
     NoFolder(String),
     /// Padding that is not zero.
     #[error("padding is not zero, at byte {0}")]
@@ -71,10 +71,10 @@ pub enum CpioError {
         limit: u64,
     },
     /// A file of 4 GiB or more, which the format cannot hold.
-    #[error("{0}: files of 4 GiB and more do not fit this format")]
+    #[error("{0:?}: files of 4 GiB and more do not fit this format")]
     FileTooLarge(String),
     /// A file whose length changed between two looks.
-    #[error("{0} changed while it was being archived")]
+    #[error("{0:?} changed while it was being archived")]
     Changed(String),
     /// Gzip that is broken.
     #[error("the archive's gzip is broken: {0}")]

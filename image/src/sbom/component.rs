@@ -27,9 +27,10 @@ pub struct Component {
 /// The custom metadata of an image that is made of these components. They stand in order, whatever theirs was.
 pub fn custom_metadata(components: &[Component]) -> Value {
     let mut components = components.to_vec();
-    components
-        .iter_mut()
-        .for_each(|component| component.files.sort());
+    for component in &mut components {
+        component.files.sort();
+        component.files.dedup();
+    }
     components.sort();
     json!({ COMPONENTS_KEY: components })
 }

@@ -54,7 +54,7 @@ impl SigningCertificate {
         Ok(Self {
             pem: text.to_vec(),
             key,
-            subject: body.subject().to_string(),
+            subject: printable(&body.subject().to_string()),
             not_before: validity.not_before.to_unix_duration().as_secs(),
             not_after: validity.not_after.to_unix_duration().as_secs(),
             der,
@@ -71,7 +71,7 @@ impl SigningCertificate {
         &self.pem
     }
 
-    /// Its subject, as RFC 4514 writes names.
+    /// Its subject, as RFC 4514 writes names; what a terminal would obey is escaped.
     pub fn subject(&self) -> &str {
         &self.subject
     }
@@ -110,6 +110,18 @@ impl fmt::Debug for SigningCertificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "SigningCertificate({})", self.subject)
     }
+}
+
+/// A name comes from whoever made the image.
+fn printable(name: &str) -> String {
+    let mut escaped = String::new();
+    for letter in name.chars() {
+        match letter.is_alphanumeric() || (letter.is_ascii() && !letter.is_control()) {
+            true => escaped.push(letter),
+            false => escaped.extend(letter.escape_unicode()),
+        }
+    }
+    escaped
 }
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
