@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
 
-use nacre_image::eif::{Architecture, Eif, EifError, Image, SectionKind, Source, write_file};
+use nacre_image::eif::{
+    Architecture, Eif, EifError, Image, ReadAt, SectionKind, Source, write_file,
+};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha384};
 
@@ -134,7 +136,37 @@ fn a_file_is_written_whole_and_readable_by_others() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// Gives at most so many bytes at a time, and sometimes is interrupted.
+struct Slow<'a> {
+    file: &'a [u8],
+    most: usize,
+    calls: std::cell::Cell<usize>,
+}
+
+impl ReadAt for Slow<'_> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.calls.set(self.calls.get() + 1);
+        if self.calls.get().is_multiple_of(3) {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        let most = self.most.min(buffer.len());
+        self.file.read_at(&mut buffer[..most], offset)
+    }
+
+    fn length(&self) -> std::io::Result<u64> {
+        self.file.length()
+    }
+}
+
 proptest! {
+    #[test]
+    fn bytes_that_come_in_pieces_measure_the_same(most in 1_usize..300) {
+        let (file, written) = Parts::small().write(None);
+        let slow = Slow { file: &file, most, calls: Default::default() };
+        let eif = Eif::open(slow).unwrap();
+        prop_assert_eq!(eif.measurements(), &written);
+    }
+
     #[test]
     fn any_image_is_read_back_and_measured_by_the_rule(
         kernel in prop::collection::vec(any::<u8>(), 1..3000),

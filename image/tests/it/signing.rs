@@ -212,3 +212,10 @@ fn a_certificate_has_its_time() {
         );
     }
 }
+
+#[test]
+fn a_name_in_a_certificate_gives_a_terminal_no_orders() {
+    let (_, pem, _) = key_and_certificate("Müller\u{1b}[2J\u{202e}");
+    let certificate = SigningCertificate::from_pem(pem.as_bytes()).unwrap();
+    assert_eq!(certificate.subject(), "CN=Müller\\1b[2J\\u{202e}");
+}
