@@ -16,8 +16,12 @@ mod builder {
 }
 
 pub mod attestation;
+#[cfg(feature = "enclave")]
+pub mod egress;
 pub mod emulator;
 #[cfg(feature = "enclave")]
 pub mod enclave;
+pub mod image;
 pub mod protocol;
 pub mod transport;
+pub mod vsock;

@@ -4,7 +4,9 @@
 //! Tests run it through every short order of events and through long random ones; a fuzzer goes on from there.
 
 use crate::vsock::connection::Input;
-use crate::vsock::packet::{Header, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
+use crate::vsock::packet::{
+    Header, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM,
+};
 use crate::vsock::table::{Limits, PARENT_CID, Routed, Table, Token};
 use crate::vsock::wire::{Damage, Trouble, Which, WireFault};
 
@@ -98,7 +100,11 @@ fn byte(place: u32) -> u8 {
 }
 
 fn check(holds: bool, otherwise: &'static str) -> Checked {
-    if holds { Ok(()) } else { Err(Broken(otherwise)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Broken(otherwise))
+    }
 }
 
 impl World {
@@ -158,7 +164,10 @@ impl World {
         }
         world.settle()?;
         world.step(Event::Deliver(1))?;
-        check(world.guest.open && world.host.open, "the connection does not open")?;
+        check(
+            world.guest.open && world.host.open,
+            "the connection does not open",
+        )?;
         Ok(world)
     }
 
@@ -226,11 +235,17 @@ impl World {
         let guest_listened =
             undisturbed && self.guest.said & SHUTDOWN_RECEIVE == 0 && !self.guest.closed;
         if host_listened {
-            check(self.host.came == self.guest.wrote, "bytes of the guest are missing")?;
+            check(
+                self.host.came == self.guest.wrote,
+                "bytes of the guest are missing",
+            )?;
             check(self.host.saw_end, "the host does not see the guest's end")?;
         }
         if guest_listened && !self.guest.gone {
-            check(self.guest.came == self.host.wrote, "bytes of the host are missing")?;
+            check(
+                self.guest.came == self.host.wrote,
+                "bytes of the host are missing",
+            )?;
             let told = self.guest.told & SHUTDOWN_SEND != 0;
             check(told, "the guest does not see the host's end")?;
         }
@@ -244,17 +259,30 @@ impl World {
     /// A guest whose bytes have all been taken knows that it may write.
     fn check_room(&mut self) -> Checked {
         let ended = self.guest.gone || self.guest.closed || self.host.ends_reading;
-        check(ended || self.guest_room() > 0, "the guest waits for ever for room")
+        check(
+            ended || self.guest_room() > 0,
+            "the guest waits for ever for room",
+        )
     }
 
     fn drain(&mut self) -> Checked {
         // Each round moves at least a byte, where there is one.
         for _ in 0..4096 {
-            let before = (self.guest.came, self.guest.read, self.host.came, self.host.passed);
+            let before = (
+                self.guest.came,
+                self.guest.read,
+                self.host.came,
+                self.host.passed,
+            );
             self.step(Event::Deliver(64))?;
             self.step(Event::GuestReads(255))?;
             self.step(Event::HostReads(255))?;
-            let after = (self.guest.came, self.guest.read, self.host.came, self.host.passed);
+            let after = (
+                self.guest.came,
+                self.guest.read,
+                self.host.came,
+                self.host.passed,
+            );
             if before == after && !self.table.has_packets() {
                 return Ok(());
             }
@@ -268,7 +296,9 @@ impl World {
         if ended || count == 0 {
             return;
         }
-        let bytes: Vec<u8> = (0..count).map(|place| byte(self.guest.wrote + place)).collect();
+        let bytes: Vec<u8> = (0..count)
+            .map(|place| byte(self.guest.wrote + place))
+            .collect();
         self.guest.wrote += count;
         self.send(Op::Data, &bytes);
     }
@@ -304,7 +334,10 @@ impl World {
             }
             check(!self.host.saw_end, "the host gets bytes after the end")?;
             for found in bytes {
-                check(*found == byte(self.host.came), "the host gets other bytes than were sent")?;
+                check(
+                    *found == byte(self.host.came),
+                    "the host gets other bytes than were sent",
+                )?;
                 self.host.came += 1;
             }
             left -= bytes.len();
@@ -319,7 +352,11 @@ impl World {
         let port = self.peer_port();
         let mut header = self.guest.packet(port, op);
         header.length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        header.flags = if op == Op::Shutdown { self.guest.said } else { 0 };
+        header.flags = if op == Op::Shutdown {
+            self.guest.said
+        } else {
+            0
+        };
         self.on_the_way.push((header, payload.to_vec()));
     }
 
@@ -377,7 +414,9 @@ impl World {
         let wanted = u32::try_from(connection.wanted_of_host()).unwrap_or(u32::MAX);
         let count = waiting.min(wanted);
         if count > 0 {
-            let bytes: Vec<u8> = (0..count).map(|place| byte(self.host.passed + place)).collect();
+            let bytes: Vec<u8> = (0..count)
+                .map(|place| byte(self.host.passed + place))
+                .collect();
             connection.host_bytes(0, &bytes);
             self.host.passed += count;
         }
@@ -401,7 +440,10 @@ impl World {
             || self.host.breaks_off;
         if self.host.saw_end && !given_up {
             check(finished, "the host sees an end that the guest never made")?;
-            check(self.host.came == self.guest.wrote, "the host sees the end too early")?;
+            check(
+                self.host.came == self.guest.wrote,
+                "the host sees the end too early",
+            )?;
         }
         Ok(())
     }
@@ -479,10 +521,16 @@ impl World {
 
     fn guest_gets(&mut self, payload: &[u8]) -> Checked {
         check(self.guest.open, "bytes before the connection is open")?;
-        check(self.guest.told & SHUTDOWN_SEND == 0, "the guest gets bytes after the end")?;
+        check(
+            self.guest.told & SHUTDOWN_SEND == 0,
+            "the guest gets bytes after the end",
+        )?;
         check(!payload.is_empty(), "a packet of no bytes")?;
         for found in payload {
-            check(*found == byte(self.guest.came), "the guest gets other bytes than were sent")?;
+            check(
+                *found == byte(self.guest.came),
+                "the guest gets other bytes than were sent",
+            )?;
             self.guest.came += 1;
         }
         let unread = self.guest.came - self.guest.read;

@@ -91,7 +91,13 @@ impl Listener {
 
     pub fn accept(&self) -> io::Result<Socket> {
         // SAFETY: null pointers say that the peer's address is not wanted.
-        let fd = unsafe { accept(self.0.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut()) };
+        let fd = unsafe {
+            accept(
+                self.0.as_raw_fd(),
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            )
+        };
         let fd = check(fd)?;
         // SAFETY: the descriptor is new and nobody else's.
         Ok(Socket(Arc::new(unsafe { File::from_raw_fd(fd) })))

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use targets::{emulator, enclave, protocol, transport};
+use targets::{egress, emulator, enclave, image, protocol, transport, vsock};
 
 /// Runs every file of a target's corpus through its entry function.
 fn replay(target: &str, run: impl Fn(&[u8]) -> Result<(), &'static str>) {
@@ -58,7 +58,10 @@ replayed! {
     protocol: identity_statement receipt receipt_file evidence_json certificate_evidence bundle_manifest
         function_manifest inclusion_path;
     transport: address;
+    egress: connect_request connect_answer allow_list;
     emulator: nsm_request;
+    vsock: vsock_conversation vsock_packets;
+    image: eif cpio;
     enclave: kserve_infer kserve_route worker_frame;
 }
 

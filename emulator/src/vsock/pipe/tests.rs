@@ -26,9 +26,18 @@ fn through(damage: Vec<Damage>, pieces: &[&[u8]]) -> Vec<u8> {
 fn damage_is_done_where_it_was_ordered_and_nowhere_else() {
     let hello: &[&[u8]] = &[b"he", b"llo"];
     assert_eq!(through(vec![], hello), b"hello");
-    assert_eq!(through(vec![Damage::Flip { at: 2, mask: 3 }], hello), b"heolo");
-    assert_eq!(through(vec![Damage::Drop { at: 1, length: 3 }], hello), b"ho");
-    assert_eq!(through(vec![Damage::Repeat { at: 2, length: 2 }], hello), b"hellllo");
+    assert_eq!(
+        through(vec![Damage::Flip { at: 2, mask: 3 }], hello),
+        b"heolo"
+    );
+    assert_eq!(
+        through(vec![Damage::Drop { at: 1, length: 3 }], hello),
+        b"ho"
+    );
+    assert_eq!(
+        through(vec![Damage::Repeat { at: 2, length: 2 }], hello),
+        b"hellllo"
+    );
     assert_eq!(through(vec![Damage::Cut { at: 3 }], hello), b"hel");
     assert_eq!(through(vec![Damage::Cut { at: 0 }], hello), b"");
     let both = vec![Damage::Flip { at: 0, mask: 1 }, Damage::Cut { at: 1 }];
@@ -77,7 +86,11 @@ fn after_a_rest_a_slow_reader_gets_no_more_than_a_tenth_of_a_second_at_once() {
 #[test]
 fn the_end_waits_for_what_is_held_back() {
     let mut pipe = Pipe::default();
-    let delay = Damage::Delay { by: 500, jitter: 0, seed: 0 };
+    let delay = Damage::Delay {
+        by: 500,
+        jitter: 0,
+        seed: 0,
+    };
     pipe.set_damage(0, vec![delay]);
     pipe.push(0, b"late");
     assert!(!pipe.is_empty());

@@ -31,11 +31,19 @@ const ALPHABET: [Event; 12] = [
 #[test]
 fn every_order_of_five_events_ends_as_it_should() {
     let count = ALPHABET.len();
-    for (by_host, straight) in BOTH.into_iter().zip(BOTH).chain([(true, false), (false, true)]) {
+    for (by_host, straight) in BOTH
+        .into_iter()
+        .zip(BOTH)
+        .chain([(true, false), (false, true)])
+    {
         for number in 0..count.pow(5) {
             let events = [0, 1, 2, 3, 4].map(|place| ALPHABET[number / count.pow(place) % count]);
             let ended = run(by_host, straight, &events);
-            assert_eq!(ended, Ok(()), "by host: {by_host}, straight: {straight}, {events:?}");
+            assert_eq!(
+                ended,
+                Ok(()),
+                "by host: {by_host}, straight: {straight}, {events:?}"
+            );
         }
     }
 }

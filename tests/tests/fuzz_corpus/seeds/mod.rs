@@ -1,15 +1,21 @@
 //! The committed seeds, from which a fuzzer starts: for each target a few inputs and the verdict that each must get.
 
+mod egress;
 mod enclave;
+mod image;
 mod protocol;
 mod small;
+mod vsock;
 
 /// Paths below `fuzz/`, and contents.
 pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Seeds(Vec::new());
     protocol::add(&mut seeds);
     enclave::add(&mut seeds);
+    egress::add(&mut seeds);
+    image::add(&mut seeds);
     small::add(&mut seeds);
+    vsock::add(&mut seeds);
     seeds.0
 }
 
