@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use nacre_control_plane::cli::ControlPlaneArgs;
 use nacre_emulator::cli::NsmEmulatorArgs;
 use nacre_host_proxy::cli::NodeArgs;
+use nacre_image::cli::ImageCommand;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     User(UserCommand),
     #[command(flatten)]
     Platform(PlatformCommand),
+    /// Build, check, sign and compare enclave images (EIF), and make the policy that trusts them.
+    #[command(subcommand)]
+    Image(ImageCommand),
 }
 
 #[derive(Debug, Subcommand)]

@@ -33,6 +33,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
             run_platform(command).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Image(command) => Ok(nacre_image::cli::run(command, args.json)?),
         Command::User(command) => {
             let context = Context {
                 home: Home::find()?,

@@ -63,6 +63,9 @@ pub(crate) enum CliError {
         code: String,
         message: String,
     },
+    /// An enclave image.
+    #[error(transparent)]
+    Image(#[from] nacre_image::ImageError),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -93,6 +96,7 @@ impl CliError {
             Self::Proxy(error) => error.code(),
             Self::Receipt(error) => error.code(),
             Self::Function { code, .. } => code,
+            Self::Image(error) => error.code(),
             Self::Other(_) => "failed",
         }
     }
@@ -105,6 +109,7 @@ impl CliError {
             Self::Roots(error) => Some(error.code()),
             Self::Channel(error) => error.result_code(),
             Self::Receipt(error) => Some(error.result_code()),
+            Self::Image(error) => error.result_code(),
             _ => None,
         };
         match (attestation, self) {
