@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use nacre_control_plane::cli::ControlPlaneArgs;
 use nacre_emulator::cli::NsmEmulatorArgs;
-use nacre_host_proxy::cli::NodeArgs;
+use nacre_emulator::emulate::EmulateArgs;
+use nacre_host_proxy::cli::{EnclaveKind, NodeArgs};
+use nacre_host_proxy::egress::EgressArgs;
 use nacre_image::cli::ImageCommand;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
@@ -52,11 +54,13 @@ pub(crate) enum PlatformCommand {
     Node(NodeArgs),
     /// Run the NSM emulator: a Nitro Security Module with a development root, on a Unix socket.
     NsmEmulator(NsmEmulatorArgs),
+    /// Boot an enclave image without AWS, with signed documents under a development root.
+    Emulate(Box<EmulateArgs>),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Run control plane, NSM emulator, node and enclave on this machine; ctrl-C leaves nothing behind.
+    /// Run control plane, node and enclave on this machine; ctrl-C leaves nothing behind.
     Dev(DevArgs),
     /// Keep the address and API key of a control plane, and what to trust.
     Login(LoginArgs),
@@ -91,6 +95,21 @@ pub(crate) enum UserCommand {
         /// The directory with nacre.toml.
         dir: PathBuf,
     },
+    /// Say what this machine can run (nitro, emulator, process), what is missing, and the command that mends it.
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorArgs),
+}
+
+const DOCTOR: &str = "\
+Exit status: 0 the mode of --for works, or any mode where none is named · 1 it does not, or none does.
+With --json: {\"modes\": {MODE: {\"works\", \"missing\", \"degraded\"}}, \"checks\": [{\"code\", \"status\", \"modes\", \"found\",
+\"fix\"}]}; codes are stable, a status is ok, missing (its modes do not work) or degraded (they work less well).";
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    /// Insist on this mode.
+    #[arg(long = "for", value_name = "MODE", value_enum)]
+    pub(crate) mode: Option<crate::commands::doctor::Mode>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -104,15 +123,23 @@ pub(crate) struct DevArgs {
     /// Address of the node for callers.
     #[arg(long, default_value = "127.0.0.1:7601")]
     pub(crate) node_listen: std::net::SocketAddr,
-    /// libonnxruntime.so (`make setup` brings one).
-    #[arg(long, env = "NACRE_ONNXRUNTIME")]
+    /// Kind of enclave.
+    #[arg(long, value_enum, default_value_t = EnclaveKind::Process)]
+    pub(crate) enclave: EnclaveKind,
+    /// emulator, nitro: the enclave image [default: target/image/nacre.eif, which `make image` builds].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) eif: Option<PathBuf>,
+    /// process: libonnxruntime.so [default: the variable NACRE_ONNXRUNTIME, or what `make setup` brought].
+    #[arg(long)]
     pub(crate) onnxruntime: Option<PathBuf>,
-    /// Memory for functions.
-    #[arg(long, default_value = "2GiB")]
-    pub(crate) memory: nacre_protocol::manifest::ByteSize,
-    /// How long the emulated NSM takes for one call, milliseconds.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) nsm_latency_ms: u64,
+    /// Memory for functions (process; 2GiB unless given), or of the whole enclave (emulator: 512MiB unless given).
+    #[arg(long)]
+    pub(crate) memory: Option<nacre_protocol::manifest::ByteSize>,
+    /// process, emulator: how long the emulated NSM takes for one call, milliseconds.
+    #[arg(long)]
+    pub(crate) nsm_latency_ms: Option<u64>,
+    #[command(flatten)]
+    pub(crate) egress: EgressArgs,
     /// Leave when standard input closes.
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,

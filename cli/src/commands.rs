@@ -13,6 +13,7 @@ use crate::profile::Home;
 mod attest;
 pub(crate) mod conformance;
 mod deploy;
+pub(crate) mod doctor;
 mod invoke;
 mod login;
 mod manage;
@@ -54,6 +55,7 @@ async fn run_platform(command: PlatformCommand) -> Result<(), CliError> {
             nacre_host_proxy::run(args, programs).await?;
         }
         PlatformCommand::NsmEmulator(args) => nacre_emulator::cli::run(args).await?,
+        PlatformCommand::Emulate(args) => nacre_emulator::emulate::run(*args).await?,
     }
     Ok(())
 }
@@ -80,6 +82,8 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Attest(AttestCommand::Respond(args)) => conformance::respond(args).await,
         UserCommand::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(context, args),
         UserCommand::Proxy(args) => proxy::run(context, args).await,
+        // Its result may be a failure that is no error.
+        UserCommand::Doctor(args) => return doctor::run(context, &args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

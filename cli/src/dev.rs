@@ -1,4 +1,4 @@
-//! `nacre dev`: a whole platform on one machine, in process mode.
+//! `nacre dev`: a whole platform on one machine, with any kind of enclave that the machine can run.
 //!
 //! The control plane and the node are child processes of this one, started again when they die; the node in turn holds
 //! NSM emulator and enclave. Each child leaves when its standard input closes, so that even a killed `nacre dev` leaves
@@ -7,14 +7,13 @@
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use nacre_attestation_verifier::{Measurements, Pcr, Policy};
 use nacre_control_plane::keys;
-use nacre_emulator::measure::measure_process;
 use nacre_emulator::pki::{Root, store};
+use nacre_host_proxy::cli::EnclaveKind;
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use serde::Serialize;
@@ -29,21 +28,28 @@ use crate::error::CliError;
 use crate::profile::{Profile, make_private_dir, write_private};
 
 mod child;
+mod enclave;
 
 use child::{Program, Supervised};
+use enclave::DevEnclave;
 
 /// The profile that `nacre dev` writes.
 const PROFILE: &str = "dev";
-/// How long everything together may take to come up.
-const START: Duration = Duration::from_secs(60);
+/// How long everything together may take to come up. The first time an emulated machine is fetched as well.
+const START: Duration = Duration::from_secs(600);
 
 /// What `nacre dev --json` prints once callers can deploy.
 #[derive(Serialize)]
 struct Ready {
     control_plane: String,
     node: String,
+    /// `process`, `emulator` or `nitro`.
+    enclave: &'static str,
+    /// From the start of the node to an enclave that answers.
+    enclave_ready_ms: u64,
     profile: &'static str,
     data: PathBuf,
+    /// A file, or `aws`.
     root: PathBuf,
     policy: PathBuf,
 }
@@ -57,25 +63,29 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<(), CliError
             .unwrap_or_else(|| context.home.path("dev")),
     )?;
     let _lock = layout.lock()?;
-    let binaries = Binaries::find(args.onnxruntime.as_deref())?;
-    let root = development_root(&layout)?;
-    let policy = write_policy(&layout, &binaries)?;
+    let enclave = DevEnclave::choose(&args)?;
+    let root = match enclave.has_development_root() {
+        true => Some(development_root(&layout)?),
+        false => None,
+    };
+    let policy = write_policy(&layout, &enclave)?;
     let key = api_key(&layout).await?;
 
     tokio::select! {
-        started = start(context, &args, &layout, &binaries) => {
-            let (control_plane, node) = started?;
+        started = start(context, &args, &layout, &enclave) => {
+            let (control_plane, node, took) = started?;
             let profile = Profile {
                 url: control_plane.announced().replace("listening on ", ""),
                 key,
-                root: Some(hex::encode(root.der())),
+                root: root.as_ref().map(|root| hex::encode(root.der())),
                 policy: Some(serde_json::from_str(&policy).map_err(anyhow::Error::from)?),
             };
             context.home.save_profile(PROFILE, &profile)?;
             let online = wait_until_online(&profile);
             tokio::select! {
                 online = online => {
-                    announce(context, &layout, &profile, online?)?;
+                    let started = Started { enclave: &enclave, kind: args.enclave, took };
+                    announce(context, &layout, &profile, online?, &started)?;
                     stop.wait().await;
                 }
                 () = stop.wait() => {}
@@ -88,26 +98,30 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<(), CliError
     Ok(())
 }
 
-/// How the node's launcher starts the NSM emulator: this binary again.
-pub(crate) fn nsm_emulator_command() -> Result<Vec<OsString>, CliError> {
-    let nacre = std::env::current_exe()?;
-    Ok(vec![nacre.into(), "nsm-emulator".into()])
+/// An enclave that answers.
+struct Started<'a> {
+    enclave: &'a DevEnclave,
+    kind: EnclaveKind,
+    took: Duration,
 }
 
+/// Control plane and node, and how long the node took until its enclave answered.
 async fn start(
     context: &Context,
     args: &DevArgs,
     layout: &Layout,
-    binaries: &Binaries,
-) -> Result<(Supervised, Supervised), CliError> {
+    enclave: &DevEnclave,
+) -> Result<(Supervised, Supervised, Duration), CliError> {
     let deadline = Instant::now() + START;
+    let nacre = std::env::current_exe()?;
     if !context.output.json {
-        eprintln!("starting control plane, NSM emulator and enclave …");
+        eprintln!("starting control plane, node and enclave …");
     }
     let listen = args.listen;
     let control_plane = Supervised::start("control-plane", deadline, {
-        let (data, root, policy) = (layout.control_plane(), layout.root(), layout.policy());
-        let path = binaries.nacre.clone();
+        let (data, policy) = (layout.control_plane(), layout.policy());
+        let root = layout.root_of(enclave);
+        let path = nacre.clone();
         move |announced| {
             // A port that the system chose stays the same for as long as `nacre dev` runs.
             let kept =
@@ -128,29 +142,22 @@ async fn start(
     .await?;
 
     let url = control_plane.announced().replace("listening on ", "");
-    let arguments = words([
+    let mut arguments = words([
         ("node", None),
         ("--control-plane", Some(url.into())),
         ("--listen", Some(args.node_listen.to_string().into())),
         ("--data", Some(layout.node().into())),
-        ("--enclave-bin", Some(binaries.enclave.clone().into())),
-        ("--worker-bin", Some(binaries.worker.clone().into())),
-        ("--onnxruntime", Some(binaries.onnxruntime.clone().into())),
-        ("--pki-dir", Some(layout.pki().into())),
-        (
-            "--nsm-latency-ms",
-            Some(args.nsm_latency_ms.to_string().into()),
-        ),
-        ("--memory", Some(args.memory.to_string().into())),
         ("--exit-on-stdin-eof", None),
     ]);
-    let path = binaries.nacre.clone();
+    arguments.extend(enclave.node_arguments(args, layout));
+    arguments.extend(args.egress.words());
+    let begun = Instant::now();
     let node = Supervised::start("node", deadline, move |_| Program {
-        path: path.clone(),
+        path: nacre.clone(),
         arguments: arguments.clone(),
     })
     .await?;
-    Ok((control_plane, node))
+    Ok((control_plane, node, begun.elapsed()))
 }
 
 fn words<const N: usize>(pairs: [(&str, Option<OsString>); N]) -> Vec<OsString> {
@@ -181,20 +188,24 @@ fn announce(
     layout: &Layout,
     profile: &Profile,
     node: String,
+    started: &Started<'_>,
 ) -> Result<(), CliError> {
     let ready = Ready {
         control_plane: profile.url.clone(),
         node,
+        enclave: enclave::name(started.kind),
+        enclave_ready_ms: u64::try_from(started.took.as_millis()).unwrap_or(u64::MAX),
         profile: PROFILE,
         data: layout.dir.clone(),
-        root: layout.root(),
+        root: layout.root_of(started.enclave),
         policy: layout.policy(),
     };
     context.output.result(&ready, |ready| {
         format!(
-            "ready, in process mode: no enclave protects this machine's processes (DEVELOPMENT ROOT)\n\
+            "ready, {}\n\
              control plane  {}\nnode           {}\npolicy         {}\nroot           {}\n\
              next           nacre deploy DIR   (ctrl-C stops everything)",
+            started.enclave.in_words(),
             ready.control_plane,
             ready.node,
             ready.policy.display(),
@@ -214,11 +225,9 @@ fn development_root(layout: &Layout) -> Result<Root, CliError> {
     Ok(root.context("the development root")?)
 }
 
-/// The measurements of exactly the files that will run; a development policy for clients and control plane.
-fn write_policy(layout: &Layout, binaries: &Binaries) -> Result<String, CliError> {
-    let pcrs = measure_process(&binaries.enclave, &binaries.worker, &binaries.onnxruntime)?;
-    let [pcr0, pcr1, pcr2] = pcrs.map(Pcr);
-    let policy = Policy::new(vec![Measurements::new(pcr0, pcr1, pcr2)])?.to_json();
+/// The policy for clients and control plane: what will run, and nothing else.
+fn write_policy(layout: &Layout, enclave: &DevEnclave) -> Result<String, CliError> {
+    let policy = enclave.policy()?.to_json();
     write_private(&layout.policy(), policy.as_bytes())?;
     Ok(policy)
 }
@@ -263,6 +272,14 @@ impl Layout {
         self.pki().join("root.der")
     }
 
+    /// What the control plane is told to trust: a file, or `aws`.
+    fn root_of(&self, enclave: &DevEnclave) -> PathBuf {
+        match enclave.has_development_root() {
+            true => self.root(),
+            false => "aws".into(),
+        }
+    }
+
     fn policy(&self) -> PathBuf {
         self.dir.join("policy.json")
     }
@@ -287,48 +304,6 @@ impl Layout {
             }
             Err(TryLockError::Error(error)) => Err(CliError::file(&path)(error)),
         }
-    }
-}
-
-/// The programs and the library of process mode.
-struct Binaries {
-    nacre: PathBuf,
-    enclave: PathBuf,
-    worker: PathBuf,
-    onnxruntime: PathBuf,
-}
-
-impl Binaries {
-    fn find(onnxruntime: Option<&Path>) -> Result<Self, CliError> {
-        let nacre = std::env::current_exe()?;
-        let beside = |name: &str| {
-            let path = nacre.with_file_name(name);
-            let missing =
-                || CliError::Usage(format!("{} is missing: run `make build`", path.display()));
-            path.is_file().then(|| path.clone()).ok_or_else(missing)
-        };
-        let brought = || {
-            let found = nacre
-                .ancestors()
-                .map(|dir| dir.join(".deps/onnxruntime/libonnxruntime.so"));
-            found.into_iter().find(|path| path.is_file())
-        };
-        let library = onnxruntime
-            .map(Path::to_owned)
-            .or_else(brought)
-            .filter(|path| path.is_file());
-        let library = library.ok_or_else(|| {
-            CliError::Usage(
-                "libonnxruntime.so is missing: run `make setup`, or name it with --onnxruntime"
-                    .to_owned(),
-            )
-        })?;
-        Ok(Self {
-            enclave: beside("nacre-enclave")?,
-            worker: beside("nacre-worker")?,
-            onnxruntime: std::path::absolute(library)?,
-            nacre,
-        })
     }
 }
 

@@ -56,6 +56,9 @@ pub(crate) enum CliError {
     /// A kept receipt.
     #[error(transparent)]
     Receipt(#[from] ReceiptFileError),
+    /// The emulator.
+    #[error(transparent)]
+    Emulate(#[from] nacre_emulator::emulate::EmulateError),
     /// The function answered with an error.
     #[error("the function answered {status} ({code}): {message}")]
     Function {
@@ -95,6 +98,7 @@ impl CliError {
             Self::Channel(error) => error.code(),
             Self::Proxy(error) => error.code(),
             Self::Receipt(error) => error.code(),
+            Self::Emulate(error) => error.code(),
             Self::Function { code, .. } => code,
             Self::Image(error) => error.code(),
             Self::Other(_) => "failed",
