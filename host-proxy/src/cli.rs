@@ -68,7 +68,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
     let launcher = enclave::launcher(&args, data.identity(), programs)?;
     let supervision = Supervision {
         timing: Timing {
-            first_answer: args.enclave.first_answer(),
+            first_answer: enclave::boot_within(&args),
             hung_after: args.hung_after.duration(),
             ..Timing::default()
         },
@@ -89,6 +89,8 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
     };
 
     let (state, enclave) = watch::channel(EnclaveState::None);
+    // Who follows it must not end before the supervisor has said why it ended.
+    let _open = state.clone();
     // The proxy drains before the enclave goes.
     let stop_enclave = CancellationToken::new();
     let mut supervising = tokio::spawn(supervise(
@@ -97,6 +99,8 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
         state,
         stop_enclave.clone(),
     ));
+    let egress = args.egress.proxy();
+    let egress = tokio::spawn(egress.follow(enclave.clone(), stop_enclave.clone()));
     let (settle, settled) = watch::channel(None);
     let open = open_when_settled(enclave.clone(), settled, opening::PATIENCE);
     let mut proxying = tokio::spawn(proxy.serve(open, stop.clone()));
@@ -125,6 +129,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
     if !supervising.is_finished() {
         let _ = supervising.await;
     }
+    let _ = egress.await;
     outcome
 }
 

@@ -382,9 +382,7 @@ impl Health {
                 self.end(now, actions);
             }
             State::Booting { probe, .. } => {
-                if probe.due(now) {
-                    actions.push(Action::Probe(launch));
-                }
+                actions.extend(probe.due(now).then_some(Action::Probe(launch)));
             }
             State::Serving { probe, attest, .. } => {
                 let cause = if lost(probe, timing.hung_after) {

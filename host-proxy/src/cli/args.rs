@@ -8,6 +8,7 @@ use nacre_protocol::manifest::{ByteSize, Timeout};
 use nacre_transport::Address;
 use reqwest::Url;
 
+use crate::egress::EgressArgs;
 use crate::proxy::ProxyLimits;
 
 /// Files that a node needs beside those of its callers.
@@ -86,6 +87,12 @@ pub struct RunArgs {
     /// Which enclave, and how it is started.
     #[command(flatten)]
     pub options: EnclaveOptions,
+    /// Where it may reach out to.
+    #[command(flatten)]
+    pub egress: EgressArgs,
+    /// How long an enclave may take until it runs, and then until it answers [default: 30s; emulator: 120s; nitro: 60s]
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    pub boot_within: Option<Timeout>,
     /// An enclave that runs and no longer answers is killed after this long, or a little later
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = patience)]
     pub hung_after: Timeout,

@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use nacre_protocol::manifest::Timeout;
 
 use super::Programs;
-use super::args::{EnclaveKind, EnclaveOptions, RunArgs};
+use super::args::{EnclaveKind, RunArgs};
 use crate::data::NodeIdentity;
 use crate::launcher::{
-    EmulatorConfig, EmulatorLauncher, LaunchError, Launcher, ProcessConfig, ProcessLauncher,
-    RunningEnclave,
+    EmulatorConfig, EmulatorLauncher, LaunchError, Launcher, NitroConfig, NitroLauncher,
+    ProcessConfig, ProcessLauncher, RunningEnclave,
 };
 use crate::proxy::Exposure;
 
-/// How long the programs of a process enclave may take until they are ready.
-const PROCESS_READY: Duration = Duration::from_secs(30);
 /// Memory for models and workers of a process enclave.
 const PROCESS_MEMORY: u64 = 2 << 30;
 
@@ -23,22 +22,10 @@ const PROCESS_MEMORY: u64 = 2 << 30;
 const EMULATOR_MEMORY: u64 = 512 << 20;
 /// Processors of one, or of a Nitro Enclave: there one core.
 const CPUS: u32 = 2;
-/// How long an emulated machine may take to boot; on a busy machine the emulation is slow.
-const EMULATOR_BOOT: Duration = Duration::from_secs(120);
-/// How long the emulator may take in all: the first time it fetches a QEMU.
-const EMULATOR_READY: Duration = Duration::from_secs(600);
+/// How much longer the emulator may take in all: the first time it fetches a QEMU.
+const EMULATOR_FETCH: Duration = Duration::from_secs(300);
 
 impl EnclaveKind {
-    /// How long such an enclave may take, once it runs, until it answers on its control channel: the program inside has
-    /// its libraries to load.
-    pub(super) fn first_answer(self) -> Duration {
-        match self {
-            Self::Process => Duration::from_secs(30),
-            Self::Emulator => EMULATOR_BOOT,
-            Self::Nitro => Duration::from_secs(60),
-        }
-    }
-
     /// Who may be able to connect to such a node.
     pub(super) fn exposure(self) -> Exposure {
         match self {
@@ -54,6 +41,18 @@ impl EnclaveKind {
             Self::Nitro => "nitro",
         }
     }
+}
+
+/// How long the enclave may take until it runs, and once it runs until it answers on its control channel: the program
+/// inside has its libraries to load, and an emulated processor is slow.
+pub(super) fn boot_within(args: &RunArgs) -> Duration {
+    let usual = match args.enclave {
+        EnclaveKind::Process => 30,
+        EnclaveKind::Emulator => 120,
+        EnclaveKind::Nitro => 60,
+    };
+    args.boot_within
+        .map_or(Duration::from_secs(usual), Timeout::duration)
 }
 
 /// An emulated enclave's documents chain to a development root, which somebody who trusts this machine's policy would
@@ -74,7 +73,7 @@ pub(super) fn launcher(
     identity: &NodeIdentity,
     programs: Programs,
 ) -> anyhow::Result<AnyLauncher> {
-    refuse_what_does_not_fit(args.enclave, &args.options)?;
+    refuse_what_does_not_fit(args.enclave, args)?;
     let context = Context { args, identity };
     match args.enclave {
         EnclaveKind::Process => Ok(AnyLauncher::Process(ProcessLauncher::new(
@@ -83,12 +82,13 @@ pub(super) fn launcher(
         EnclaveKind::Emulator => Ok(AnyLauncher::Emulator(EmulatorLauncher::new(
             context.emulator(programs)?,
         ))),
-        EnclaveKind::Nitro => bail!("not yet"),
+        EnclaveKind::Nitro => Ok(AnyLauncher::Nitro(NitroLauncher::new(context.nitro()?))),
     }
 }
 
-fn refuse_what_does_not_fit(kind: EnclaveKind, options: &EnclaveOptions) -> anyhow::Result<()> {
+fn refuse_what_does_not_fit(kind: EnclaveKind, args: &RunArgs) -> anyhow::Result<()> {
     use EnclaveKind::{Emulator, Nitro, Process};
+    let (options, egress) = (&args.options, &args.egress);
     let image: &[EnclaveKind] = &[Emulator, Nitro];
     let dev: &[EnclaveKind] = &[Process, Emulator];
     let given = [
@@ -102,6 +102,8 @@ fn refuse_what_does_not_fit(kind: EnclaveKind, options: &EnclaveOptions) -> anyh
         ("--pki-dir", options.pki_dir.is_some(), dev),
         ("--nsm-latency-ms", options.nsm_latency_ms.is_some(), dev),
         ("--qemu", options.qemu.is_some(), &[Emulator]),
+        ("--egress-allow", egress.egress_allow.is_some(), &[Process]),
+        ("--egress-root", egress.egress_root.is_some(), &[Process]),
         ("--faults", options.faults.is_some(), &[Emulator]),
     ];
     for (option, given, kinds) in given {
@@ -144,7 +146,8 @@ impl Context<'_> {
             onnxruntime: existing(&onnxruntime)?,
             memory_bytes: options.memory.map_or(PROCESS_MEMORY, |size| size.bytes()),
             dir_prefix: self.dir_prefix(),
-            ready_within: PROCESS_READY,
+            egress: self.args.egress.absolute()?,
+            ready_within: boot_within(self.args),
         })
     }
 
@@ -164,8 +167,19 @@ impl Context<'_> {
             qemu: absolute(&options.qemu)?,
             faults: options.faults.as_deref().map(existing).transpose()?,
             dir_prefix: self.dir_prefix(),
-            boot_within: EMULATOR_BOOT,
-            ready_within: EMULATOR_READY,
+            boot_within: boot_within(self.args),
+            ready_within: boot_within(self.args) + EMULATOR_FETCH,
+        })
+    }
+
+    fn nitro(&self) -> anyhow::Result<NitroConfig> {
+        let options = &self.args.options;
+        Ok(NitroConfig {
+            eif: self.eif()?,
+            memory_bytes: options.memory.map(|size| size.bytes()),
+            cpus: options.cpus.unwrap_or(CPUS),
+            cid: options.cid,
+            debug_mode: options.debug_mode,
         })
     }
 
@@ -203,6 +217,7 @@ fn existing(path: &Path) -> anyhow::Result<PathBuf> {
 pub(super) enum AnyLauncher {
     Process(ProcessLauncher),
     Emulator(EmulatorLauncher),
+    Nitro(NitroLauncher),
 }
 
 impl Launcher for AnyLauncher {
@@ -210,6 +225,7 @@ impl Launcher for AnyLauncher {
         match self {
             Self::Process(launcher) => launcher.kind(),
             Self::Emulator(launcher) => launcher.kind(),
+            Self::Nitro(launcher) => launcher.kind(),
         }
     }
 
@@ -217,6 +233,7 @@ impl Launcher for AnyLauncher {
         match self {
             Self::Process(launcher) => launcher.launch().await,
             Self::Emulator(launcher) => launcher.launch().await,
+            Self::Nitro(launcher) => launcher.launch().await,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nacre_image::eif::EifError;
 use nacre_transport::BindError;
 
-use super::HowEnded;
+use super::{HowEnded, NitroError};
 
 /// Why there is no enclave.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum LaunchError {
     /// The host cannot listen where the enclave will connect to it.
     #[error(transparent)]
     Listen(#[from] BindError),
+    /// The Nitro driver, or what this instance has for it.
+    #[error(transparent)]
+    Nitro(#[from] NitroError),
     /// A program could not be started.
     #[error("cannot start {program}: {source}")]
     Spawn {
@@ -79,6 +82,7 @@ impl LaunchError {
             Self::RuntimeDir(_) => "runtime-directory",
             Self::Image { source, .. } => source.code(),
             Self::Listen(_) => "cannot-listen",
+            Self::Nitro(error) => error.code(),
             Self::Spawn { .. } => "program-not-started",
             Self::Exited { .. } => "program-ended",
             Self::FirstLine { .. } => "program-not-ready",
@@ -90,7 +94,11 @@ impl LaunchError {
 
     /// Whether another try must fail in the same way until a person has done something.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::Image { .. })
+        match self {
+            Self::Image { .. } => true,
+            Self::Nitro(error) => error.is_lasting(),
+            _ => false,
+        }
     }
 }
 

@@ -25,7 +25,6 @@ pub struct LaunchedImage {
 /// An image file that has passed every check.
 #[derive(Debug)]
 pub(crate) struct CheckedImage {
-    pub(crate) eif: Eif<File>,
     pub(crate) file: File,
     pub(crate) launched: Arc<LaunchedImage>,
 }
@@ -66,11 +65,7 @@ fn read(path: PathBuf, debug_mode: bool) -> Result<CheckedImage, LaunchError> {
             debug_mode,
             "launching"
         );
-        Ok(CheckedImage {
-            eif,
-            file,
-            launched,
-        })
+        Ok(CheckedImage { file, launched })
     };
     check().map_err(|source| LaunchError::Image { path, source })
 }

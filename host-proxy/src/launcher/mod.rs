@@ -6,6 +6,7 @@ mod error;
 mod image;
 mod init_status;
 mod log;
+mod nitro;
 mod process;
 mod runtime_dir;
 
@@ -22,6 +23,7 @@ pub use error::LaunchError;
 pub use image::LaunchedImage;
 pub use init_status::InitStatus;
 pub(crate) use init_status::stable_code;
+pub use nitro::{NitroConfig, NitroError, NitroLauncher, Step};
 pub use process::{ProcessConfig, ProcessLauncher};
 
 /// A way to boot enclaves.

@@ -31,8 +31,11 @@ use tokio::sync::watch;
 /// A layer with these bytes is no model.
 pub(crate) const NO_MODEL: &[u8] = b"not a model";
 
+/// What an enclave prints is for the log of whoever runs it, and for no file of the node's.
+pub(crate) const PRINTED: &str = "the input was 4111 1111";
+
 /// The value of an option of the launcher's.
-fn option(name: &str) -> String {
+pub(crate) fn option(name: &str) -> String {
     let mut arguments = std::env::args().skip_while(|a| a != name);
     arguments.nth(1).unwrap()
 }
@@ -73,18 +76,24 @@ pub(crate) fn main() -> ExitCode {
         },
         _ => {}
     }
-    tokio::runtime::Runtime::new().unwrap().block_on(serve());
+    tokio::runtime::Runtime::new().unwrap().block_on(run());
     ExitCode::SUCCESS
 }
 
-async fn serve() {
+/// Serves both ports of an enclave on Unix sockets.
+pub(crate) fn serve(tls: &str, control: &str) {
     let state = Arc::new(Enclave::new());
-    let path = |name: &str| option(name).strip_prefix("unix:").unwrap().to_owned();
-    let control = UnixListener::bind(path("--control")).unwrap();
-    let tls = UnixListener::bind(path("--tls")).unwrap();
+    let tls = UnixListener::bind(tls).unwrap();
+    let control = UnixListener::bind(control).unwrap();
     tokio::spawn(echo(tls, state.boot_id));
     let router = router(state);
     tokio::spawn(async move { axum::serve(control, router).await });
+}
+
+async fn run() {
+    eprintln!("{PRINTED}");
+    let path = |name: &str| option(name).strip_prefix("unix:").unwrap().to_owned();
+    serve(&path("--tls"), &path("--control"));
     let stubborn = behaviour() == "stubborn";
     let mut term = signal(SignalKind::terminate()).unwrap();
     println!("ready");
@@ -165,7 +174,7 @@ async fn status(State(enclave): State<Arc<Enclave>>) -> Json<EnclaveStatus> {
     Json(EnclaveStatus {
         boot_id: enclave.boot_id,
         version: "fake".to_owned(),
-        memory_bytes: option("--memory").parse().unwrap(),
+        memory_bytes: option("--memory").trim_end_matches('B').parse().unwrap(),
         functions: inner.functions.values().cloned().collect(),
         counters: Counters::default(),
     })

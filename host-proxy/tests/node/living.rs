@@ -14,11 +14,11 @@ use crate::enclave::NO_MODEL;
 use crate::node::{Answer, Node, WITHIN, alive, command, gone, kill};
 use crate::platform::{Listening, Platform};
 
-struct Setup {
-    dir: TempDir,
-    platform: Arc<Platform>,
-    listening: Listening,
-    node: Node,
+pub(crate) struct Setup {
+    pub(crate) dir: TempDir,
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) listening: Listening,
+    pub(crate) node: Node,
 }
 
 async fn setup() -> Setup {
@@ -34,14 +34,14 @@ async fn setup() -> Setup {
     }
 }
 
-fn model(content: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn model(content: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("nacre.toml", b"[function]".to_vec()),
         ("model.onnx", content.to_vec()),
     ]
 }
 
-fn boot_of(answer: &Answer) -> BootId {
+pub(crate) fn boot_of(answer: &Answer) -> BootId {
     answer.boot.parse().unwrap()
 }
 

@@ -2,14 +2,17 @@
 //! fake control plane, so that each can be killed.
 //!
 //! This program plays all of them, told apart by the first argument: `process` is the enclave (the launcher's own
-//! argument), `nsm-emulator` the emulator, `node` the node; anything else is the test harness's.
+//! argument), `nsm-emulator` the NSM emulator, `emulate` the emulated machine, `node` the node; anything else is the test harness's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod crashing;
+mod emulated;
 mod enclave;
 mod harness;
 mod launching;
 mod living;
+mod machine;
 mod node;
 mod platform;
 
@@ -20,6 +23,7 @@ fn main() -> ExitCode {
     match role.as_str() {
         "process" => enclave::main(),
         "nsm-emulator" => enclave::emulator_main(),
+        "emulate" => machine::main(),
         "node" => node::main(),
         _ => harness::main(&[
             (
@@ -36,6 +40,14 @@ fn main() -> ExitCode {
             ("a_lost_control_plane_is_borne", living::control_plane_lost),
             ("a_stopped_node_leaves_nothing", living::stopped),
             ("a_wrong_start_is_refused", living::wrong_start),
+            ("a_hung_enclave_is_replaced", crashing::hung),
+            ("a_crash_is_written_down", crashing::reported),
+            ("an_emulated_enclave_serves", emulated::serves),
+            ("an_emulated_enclave_comes_back", emulated::comes_back),
+            (
+                "what_cannot_be_emulated_is_refused_at_once",
+                emulated::refused,
+            ),
         ]),
     }
 }

@@ -74,9 +74,34 @@ pub(crate) fn command(data: &Path, control_plane: SocketAddr) -> Command {
     command
 }
 
+/// The same node with an image in an emulated machine.
+pub(crate) fn emulator_command(data: &Path, control_plane: SocketAddr, eif: &Path) -> Command {
+    let own = std::env::current_exe().unwrap();
+    let runtime = data.with_extension("run");
+    std::fs::create_dir_all(&runtime).unwrap();
+    let mut command = Command::new(&own);
+    command
+        .args(["node", "--enclave", "emulator", "--memory", "64MiB"])
+        .arg("--control-plane")
+        .arg(format!("http://{control_plane}/base/"))
+        .arg("--data")
+        .arg(data)
+        .arg("--eif")
+        .arg(eif)
+        .env("XDG_RUNTIME_DIR", &runtime)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
 impl Node {
     pub(crate) async fn start(data: &Path, control_plane: SocketAddr) -> Self {
-        let mut child = command(data, control_plane).spawn().unwrap();
+        Self::start_as(command(data, control_plane)).await
+    }
+
+    pub(crate) async fn start_as(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
         let line = timeout(Duration::from_secs(20), lines.next_line()).await;
         let line = line.expect("listens in time").unwrap().expect("a line");
@@ -117,6 +142,11 @@ impl Node {
 
     /// Calls until somebody else than this boot answers.
     pub(crate) async fn call_until_not(&self, boot: &str) -> Answer {
+        self.call_within(WITHIN, boot).await
+    }
+
+    /// The same, for those who may wait longer.
+    pub(crate) async fn call_within(&self, within: Duration, boot: &str) -> Answer {
         let calls = async {
             let mut again = interval(Duration::from_millis(10));
             loop {
@@ -127,9 +157,9 @@ impl Node {
                 }
             }
         };
-        timeout(WITHIN, calls)
+        timeout(within, calls)
             .await
-            .expect("service is back within 5 s")
+            .expect("service is back in time")
     }
 
     /// A connection that stays.
