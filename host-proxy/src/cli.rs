@@ -77,6 +77,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
         node: data.identity().node,
     };
     let proxy = bind(&args, limits, &data).await?;
+    let proxy = proxy.behind(args.proxy_protocol_from.clone());
     let listening_on = proxy.address().clone();
     let agent_config = AgentConfig {
         control_plane: args.control_plane.clone(),

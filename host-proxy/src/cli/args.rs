@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use nacre_protocol::manifest::{ByteSize, Timeout};
 use nacre_transport::Address;
+use nacre_transport::proxy_header::Network;
 use reqwest::Url;
 
 use crate::egress::EgressArgs;
-use crate::proxy::ProxyLimits;
+use crate::proxy::{self, ProxyLimits};
 
 /// Files that a node needs beside those of its callers.
-const OWN_FILES: usize = 256;
+const OWN_FILES: usize = 256 + proxy::OWN_FILES;
 /// The command of `nacre node`.
 const CRASHES: &str = "crashes";
 
@@ -110,6 +111,13 @@ pub struct RunArgs {
     /// Connections whose handshake the enclave is given at once; addresses take turns
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub max_opening: usize,
+    /// Proxies before this one, as IP addresses or networks (10.0.0.0/8). Their connections must begin with a PROXY
+    /// protocol v2 header, and count for the address in it; nobody else's header is believed. The enclave is told of none
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
+    pub proxy_protocol_from: Vec<Network>,
+    /// How long open connections may take to end when this node stops; those left are then reset
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = patience)]
+    pub drain_within: Timeout,
     /// Stop when standard input ends (for a parent process that must not leave this one behind)
     #[arg(long)]
     pub exit_on_stdin_eof: bool,
@@ -187,6 +195,7 @@ impl RunArgs {
             waiting: self.max_waiting,
             opening: self.max_opening,
             held: connections,
+            drain: self.drain_within.duration(),
             ..ProxyLimits::default()
         }
     }
@@ -250,7 +259,7 @@ mod tests {
         let connections = |files| args.limits(files).connections;
         assert_eq!(connections(1 << 20), 4000);
         assert_eq!(connections(u64::MAX), 4000);
-        assert_eq!(connections(4096), (4096 - 1024 - 256) / 2);
+        assert_eq!(connections(4096), (4096 - 1024 - 256 - 640) / 2);
         assert_eq!(connections(100), 1);
         let usual = ProxyLimits::default();
         let limits = args.limits(1 << 20);
@@ -268,6 +277,8 @@ mod tests {
             ["--cpus", "0"],
             ["--hung-after", "500ms"],
             ["--hung-after", "2h"],
+            ["--drain-within", "2h"],
+            ["--proxy-protocol-from", "10.0.0.1/8"],
         ] {
             assert!(run(&words).is_err(), "{words:?}");
         }

@@ -13,6 +13,8 @@ pub struct Counters {
     turned_away: AtomicU64,
     taken_back: AtomicU64,
     aborted: AtomicU64,
+    cut: AtomicU64,
+    unintroduced: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
 }
@@ -36,6 +38,10 @@ pub struct Snapshot {
     pub taken_back: u64,
     /// Connections that ended by an error or by silence.
     pub aborted: u64,
+    /// Connections that were reset because the proxy stopped before they ended.
+    pub cut: u64,
+    /// Connections from named proxies that were reset because they did not say for whom they came.
+    pub unintroduced: u64,
     /// Bytes from callers to the enclave.
     pub bytes_in: u64,
     /// Bytes from the enclave to callers.
@@ -54,6 +60,8 @@ impl Counters {
             turned_away: self.turned_away.load(Relaxed),
             taken_back: self.taken_back.load(Relaxed),
             aborted: self.aborted.load(Relaxed),
+            cut: self.cut.load(Relaxed),
+            unintroduced: self.unintroduced.load(Relaxed),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
         }
@@ -87,6 +95,14 @@ impl Counters {
 
     pub(crate) fn aborted(&self) {
         self.aborted.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn cut(&self) {
+        self.cut.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn unintroduced(&self) {
+        self.unintroduced.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn carried(&self, bytes_in: u64, bytes_out: u64) {

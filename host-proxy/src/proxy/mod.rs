@@ -8,6 +8,9 @@
 //! first. The same holds for the handshakes that the enclave is given at once, so that a caller's own waits for a few
 //! others and not for the thousands that somebody begins in a loop. The enclave cannot do this, because it sees no
 //! addresses; and it need not trust it, because a host that wants to keep callers out can always do so.
+//!
+//! Bytes go from socket to socket without a copy where there are many of them and the kernel can (`tunnel::load`). What a
+//! connection does next is decided by a state machine that knows no sockets (`tunnel::state`).
 
 mod buffer;
 mod connection;
@@ -17,9 +20,11 @@ mod shares;
 mod side;
 pub(crate) mod tunnel;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nacre_transport::proxy_header::Network;
 use nacre_transport::{Address, BindError, Listener};
 use rustix::net::sockopt;
 use tokio::sync::{Semaphore, watch};
@@ -31,7 +36,7 @@ use crate::backoff::pause;
 use crate::supervisor::EnclaveState;
 use connection::Connection;
 pub use counters::{Counters, Snapshot};
-use shares::{Asked, Shares, Source};
+use shares::{Asked, Shares};
 use tunnel::Pools;
 pub use tunnel::{End, Patience};
 
@@ -40,8 +45,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long one connection that is being opened may keep others from it. Who does not finish its first message is not
 /// cut off for it; he only is no longer waited for.
 pub const OPENING: Duration = Duration::from_millis(250);
-/// Longest wait for open connections when the node stops.
-const DRAIN: Duration = Duration::from_secs(1);
+/// How long a named proxy may take to say for whom it is connected.
+const INTRODUCTION: Duration = Duration::from_secs(3);
+/// Connections of named proxies that may be about to say so, at once.
+const INTRODUCTIONS: usize = 512;
+
+/// Files beside those of callers and the enclave: pipes for bulk, and connections that are about to say for whom.
+pub const OWN_FILES: usize = 2 * pipes::MOST + INTRODUCTIONS;
 
 /// Bounds of a [`Proxy`].
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +72,9 @@ pub struct ProxyLimits {
     pub connect: Duration,
     /// How long silence is borne.
     pub patience: Patience,
+    /// How long open connections may take to end when the proxy stops; those left are reset. Whether one is idle cannot
+    /// be seen from outside its TLS.
+    pub drain: Duration,
 }
 
 impl Default for ProxyLimits {
@@ -74,6 +87,7 @@ impl Default for ProxyLimits {
             hold: Duration::from_secs(5),
             connect: Duration::from_secs(2),
             patience: Patience::default(),
+            drain: Duration::from_secs(1),
         }
     }
 }
@@ -118,6 +132,8 @@ pub struct Proxy {
     listener: Listener,
     limits: ProxyLimits,
     counters: Arc<Counters>,
+    proxies: Vec<Network>,
+    announces: bool,
 }
 
 impl Proxy {
@@ -140,6 +156,8 @@ impl Proxy {
             listener,
             limits,
             counters: Arc::default(),
+            proxies: Vec::new(),
+            announces: false,
         })
     }
 
@@ -153,33 +171,61 @@ impl Proxy {
         Arc::clone(&self.counters)
     }
 
-    /// Carries connections until told to stop; then listens no more, and gives open ones a moment to end.
+    /// Takes connections from these networks for those of proxies (a load balancer, a gateway), each of which must begin
+    /// with a PROXY protocol v2 header. The address in it is the one whose share counts; without a valid header within
+    /// three seconds, a connection is reset. Connections from elsewhere have no header, and one that they send is bytes
+    /// for the enclave, as any other.
+    #[must_use]
+    pub fn behind(mut self, proxies: Vec<Network>) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Begins every connection that goes on over TCP with a PROXY protocol v2 header: for a chain of proxies. An enclave
+    /// is never told, on any transport that enclaves have: it would have to believe its host.
+    #[must_use]
+    pub fn announcing(mut self) -> Self {
+        self.announces = true;
+        self
+    }
+
+    /// Carries connections until told to stop. Then it listens no more, sends away who still waits, and gives open
+    /// connections the time to end that its limits allow; those left are reset.
     pub async fn serve(self, enclave: watch::Receiver<EnclaveState>, stop: CancellationToken) {
         let open = TaskTracker::new();
-        let abort = CancellationToken::new();
         let shared = Arc::new(Shared {
             limits: self.limits,
             places: Shares::new(self.limits.connections, self.limits.waiting, true),
             openings: Shares::new(self.limits.opening, self.limits.connections, false),
             held: Semaphore::new(self.limits.held),
+            introductions: Arc::new(Semaphore::new(INTRODUCTIONS)),
             pools: Pools::default(),
             counters: self.counters,
+            proxies: self.proxies,
+            announces: self.announces,
+            stop: stop.clone(),
+            cut: CancellationToken::new(),
             since: Instant::now(),
         });
         tokio::select! {
             () = stop.cancelled() => {}
-            () = accept_all(&self.listener, &shared, &enclave, &open, &abort) => {}
+            () = accept_all(&self.listener, &shared, &enclave, &open) => {}
         }
         drop(self.listener);
         open.close();
-        if timeout_at(Instant::now() + DRAIN, open.wait())
-            .await
-            .is_err()
-        {
-            abort.cancel();
-            open.wait().await;
-        }
+        drain(&open, &shared).await;
     }
+}
+
+async fn drain(open: &TaskTracker, shared: &Shared) {
+    let connections = open.len();
+    let deadline = Instant::now() + shared.limits.drain;
+    if timeout_at(deadline, open.wait()).await.is_err() {
+        shared.cut.cancel();
+        open.wait().await;
+    }
+    let reset = shared.counters.snapshot().cut;
+    tracing::info!(connections, reset, "drained");
 }
 
 struct Shared {
@@ -187,8 +233,15 @@ struct Shared {
     places: Arc<Shares>,
     openings: Arc<Shares>,
     held: Semaphore,
+    introductions: Arc<Semaphore>,
     pools: Pools,
     counters: Arc<Counters>,
+    proxies: Vec<Network>,
+    announces: bool,
+    /// The proxy stops: nobody new is connected.
+    stop: CancellationToken,
+    /// The time to end is over.
+    cut: CancellationToken,
     since: Instant,
 }
 
@@ -197,6 +250,11 @@ impl Shared {
     fn millis(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+
+    fn is_proxy(&self, address: SocketAddr) -> bool {
+        let mut networks = self.proxies.iter();
+        networks.any(|network| network.contains(address.ip()))
+    }
 }
 
 async fn accept_all(
@@ -204,7 +262,6 @@ async fn accept_all(
     shared: &Arc<Shared>,
     enclave: &watch::Receiver<EnclaveState>,
     open: &TaskTracker,
-    abort: &CancellationToken,
 ) {
     loop {
         let (caller, from) = match listener.accept_from().await {
@@ -215,26 +272,31 @@ async fn accept_all(
                 continue;
             }
         };
-        let source = from.map_or(Source::Unnamed, |from| from.ip().into());
-        let asked = shared.places.ask(source);
-        if matches!(asked, Asked::Refused) {
-            shared.counters.turned_away();
-            caller.abort_on_close();
-            continue;
-        }
         let connection = Connection {
             caller,
-            source,
+            from,
             shared: Arc::clone(shared),
         };
-        let (enclave, abort) = (enclave.clone(), abort.clone());
-        open.spawn(async move {
-            tokio::select! {
-                () = connection.serve(asked, enclave) => {}
-                () = abort.cancelled() => {}
+        let enclave = enclave.clone();
+        if from.is_some_and(|from| shared.is_proxy(from)) {
+            match Arc::clone(&shared.introductions).try_acquire_owned() {
+                Ok(room) => drop(open.spawn(connection.serve_introduced(room, enclave))),
+                Err(_) => turn_away(&connection),
             }
-        });
+            continue;
+        }
+        let asked = shared.places.ask(connection.source());
+        if matches!(asked, Asked::Refused) {
+            turn_away(&connection);
+            continue;
+        }
+        open.spawn(connection.serve(asked, enclave));
     }
+}
+
+fn turn_away(connection: &Connection) {
+    connection.shared.counters.turned_away();
+    connection.caller.abort_on_close();
 }
 
 /// Asks the kernel to probe silent callers, so that one who vanished does not hold its place. What is accepted inherits it.
