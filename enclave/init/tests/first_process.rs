@@ -43,17 +43,7 @@ fn tree(boot: &str) -> Tree {
     for folder in ["dev", "proc", "sys", "tmp", "run"] {
         tree.folder(folder, 0o755);
     }
-    tree.file("init", &std::fs::read(INIT).unwrap(), 0o755);
-    let linked = Command::new("ldd").arg(INIT).output().unwrap();
-    for word in String::from_utf8(linked.stdout).unwrap().split_whitespace() {
-        if let Some(library) = word.strip_prefix('/') {
-            tree.folder(
-                Path::new(library).parent().unwrap().to_str().unwrap(),
-                0o755,
-            );
-            tree.file(library, &std::fs::read(word).unwrap(), 0o755);
-        }
-    }
+    tree.program(Path::new(INIT), "init");
     tree.file("etc/nacre/boot", boot.as_bytes(), 0o644);
     tree.write_manifest();
     tree

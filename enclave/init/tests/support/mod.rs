@@ -5,11 +5,19 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// What stands in a tree.
+pub(crate) enum Entry {
+    Folder(u32),
+    Link(String),
+    File(u32, Vec<u8>),
 }
 
 /// A folder with `/etc/nacre` in it.
@@ -45,6 +53,41 @@ impl Tree {
         let path = self.path(path);
         fs::write(&path, bytes).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Puts a program at `to`, and the libraries that it is linked with where its loader looks for them.
+    pub(crate) fn program(&self, program: &Path, to: &str) {
+        self.file(to, &fs::read(program).unwrap(), 0o755);
+        let linked = Command::new("ldd").arg(program).output().unwrap();
+        for word in String::from_utf8(linked.stdout).unwrap().split_whitespace() {
+            let Some(library) = word.strip_prefix('/') else {
+                continue;
+            };
+            for (end, _) in library.match_indices('/') {
+                self.folder(&library[..end], 0o755);
+            }
+            self.file(library, &fs::read(word).unwrap(), 0o755);
+        }
+    }
+
+    /// Calls `take` with each entry and its absolute path.
+    pub(crate) fn each(&self, mut take: impl FnMut(&str, Entry)) {
+        let mut lines = Vec::new();
+        self.list("", &mut lines);
+        lines.sort();
+        for (path, _) in lines {
+            let at = self.path(path.trim_start_matches('/'));
+            let metadata = fs::symlink_metadata(&at).unwrap();
+            let mode = metadata.permissions().mode() & 0o7777;
+            let entry = if metadata.is_symlink() {
+                Entry::Link(fs::read_link(&at).unwrap().to_str().unwrap().to_owned())
+            } else if metadata.is_dir() {
+                Entry::Folder(mode)
+            } else {
+                Entry::File(mode, fs::read(&at).unwrap())
+            };
+            take(&path, entry);
+        }
     }
 
     pub(crate) fn link(&self, path: &str, target: &str) {
