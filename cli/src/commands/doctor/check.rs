@@ -99,7 +99,7 @@ impl Check {
 
 /// Everything that is looked at, in the order in which it is best mended.
 pub(super) fn all(machine: &Machine) -> Vec<Check> {
-    let checks: [fn(&Machine) -> Check; 22] = [
+    let checks: [fn(&Machine) -> Check; 21] = [
         process::architecture,
         process::kernel,
         nitro::device,
@@ -117,7 +117,6 @@ pub(super) fn all(machine: &Machine) -> Vec<Check> {
         process::user_namespaces,
         process::landlock,
         process::seccomp,
-        process::cgroups,
         process::open_files,
         process::ports,
         process::python,

@@ -105,6 +105,4 @@ pub(super) struct Walls {
     pub(super) landlock: Option<bool>,
     /// The kernel filters system calls.
     pub(super) seccomp: bool,
-    /// Control groups of version 2.
-    pub(super) cgroups: bool,
 }

@@ -232,7 +232,6 @@ fn walls(here: &Surroundings) -> Walls {
             ),
         landlock: modules.map(|modules| modules.split(',').any(|module| module == "landlock")),
         seccomp: here.exists("/proc/sys/kernel/seccomp/actions_avail"),
-        cgroups: here.exists("/sys/fs/cgroup/cgroup.controllers"),
     }
 }
 

@@ -128,20 +128,6 @@ pub(super) fn seccomp(machine: &Machine) -> Check {
     }
 }
 
-/// A worker's memory can be bounded as a whole.
-pub(super) fn cgroups(machine: &Machine) -> Check {
-    const CODE: &str = "cgroups";
-    match machine.walls.cgroups {
-        true => Check::ok(CODE, PROCESS, "version 2"),
-        false => Check::degraded(
-            CODE,
-            PROCESS,
-            "not version 2: a worker's memory is bounded by rlimits alone",
-            "add systemd.unified_cgroup_hierarchy=1 to the kernel's command line",
-        ),
-    }
-}
-
 /// Two files a connection.
 pub(super) fn open_files(machine: &Machine) -> Check {
     const CODE: &str = "open-files";
