@@ -73,7 +73,7 @@ impl Pipe {
                     Damage::Flip { at, mask } if at == place => byte ^= mask,
                     Damage::Noise { every, seed } => {
                         let random = hash(seed, place);
-                        if random % u64::from(every.get()) == 0 {
+                        if random.is_multiple_of(every.get().into()) {
                             byte ^= 1 << (random >> 32 & 7);
                         }
                     }

@@ -22,6 +22,7 @@ fn main() {
     serve(1003, 128, finish_first);
     serve(1004, 128, |_| ());
     serve(1005, 128, drain);
+    serve(1007, 128, flood);
     let ready = Socket::connect(PARENT, 2000).and_then(|mut socket| socket.write_all(b"ready\n"));
     println!("guest: {ready:?}");
     loop {
@@ -88,6 +89,23 @@ fn drain(mut socket: Socket) {
     let mut bytes = vec![0; 256 * 1024];
     while let Ok(1..) = socket.read(&mut bytes) {}
     let _ = socket.write_all(b"!");
+}
+
+/// 1007: reads eight bytes, a count; sends as many bytes without making them.
+fn flood(mut socket: Socket) {
+    let mut count = [0; 8];
+    if socket.read_exact(&mut count).is_err() {
+        return;
+    }
+    let bytes = vec![7; 256 * 1024];
+    let mut left = u64::from_le_bytes(count);
+    while left > 0 {
+        let length = left.min(bytes.len() as u64);
+        if socket.write_all(&bytes[..length as usize]).is_err() {
+            return;
+        }
+        left -= length;
+    }
 }
 
 fn order(socket: Socket) {

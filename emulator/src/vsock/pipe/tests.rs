@@ -135,8 +135,8 @@ proptest! {
             sent.extend(&bytes);
             pipe.push(now, &bytes);
             let ready = pipe.ready(now).to_vec();
-            for place in came.len()..came.len() + ready.len() {
-                prop_assert!(times[place] + by <= now);
+            for time in &times[came.len()..came.len() + ready.len()] {
+                prop_assert!(time + by <= now);
             }
             came.extend(&ready);
             pipe.consume(ready.len());
