@@ -114,7 +114,7 @@ impl Machine {
         let (accelerator, why) = config.accelerator.chosen();
         tracing::info!(%accelerator, why, tsc_khz, "starting QEMU");
         let command = qemu::command(&config, accelerator, &image, &sockets, tsc_khz);
-        let process = Process::spawn(command, config.console)?;
+        let process = Process::spawn(command, config.console).await?;
         let listening = tokio::spawn(follow(listener?, say, folder, image));
         Ok(Self {
             process,
@@ -132,7 +132,7 @@ impl Machine {
     pub async fn ended(&mut self) -> Result<(), MachineError> {
         let exit = tokio::select! {
             exit = self.process.ended() => exit,
-            _ = self.said.wait_for(|said| said.stopped) => return Err(MachineError::Stalled),
+            Ok(_) = self.said.wait_for(|said| said.stopped) => return Err(MachineError::Stalled),
         };
         if !self.listening.is_finished() {
             // QEMU has gone, so this ends; what it said last is what matters.

@@ -42,7 +42,10 @@ pub(super) struct Process {
 type Started = Result<OwnedFd, std::io::Error>;
 
 impl Process {
-    pub(super) fn spawn(mut command: Command, show_console: bool) -> Result<Self, MachineError> {
+    pub(super) async fn spawn(
+        mut command: Command,
+        show_console: bool,
+    ) -> Result<Self, MachineError> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -65,7 +68,7 @@ impl Process {
             })
             .map_err(MachineError::QemuStart)?;
         let pidfd = started
-            .blocking_recv()
+            .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))
             .map_err(MachineError::QemuStart)?;
         Ok(Self {
@@ -159,7 +162,11 @@ fn last_line(stderr: impl Read) -> Option<String> {
         }
         let line = String::from_utf8_lossy(&line);
         let line: String = line.trim_end().chars().take(COMPLAINT).collect();
-        tracing::warn!(qemu = line, "QEMU");
-        last = Some(line);
+        if line.contains(": warning: ") {
+            tracing::debug!(line, "QEMU");
+        } else {
+            tracing::warn!(line, "QEMU");
+            last = Some(line);
+        }
     }
 }

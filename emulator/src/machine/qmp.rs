@@ -19,11 +19,14 @@ pub(super) struct Said {
     pub(super) stopped: bool,
 }
 
+/// An event, or an answer to what was asked.
 #[derive(Deserialize)]
 struct Message {
     event: Option<String>,
     #[serde(default)]
     data: serde_json::Value,
+    #[serde(default, rename = "return")]
+    answer: serde_json::Value,
 }
 
 /// Listens to QEMU until it leaves.
@@ -54,16 +57,22 @@ async fn converse(stream: UnixStream, said: &watch::Sender<Said>) -> io::Result<
         };
         match message.event.as_deref() {
             Some("SHUTDOWN") => {
-                let reason = message
-                    .data
-                    .get("reason")
-                    .and_then(|reason| reason.as_str());
-                let reason = reason.unwrap_or("unknown").to_owned();
+                let reason = text(&message.data, "reason")
+                    .unwrap_or("unknown")
+                    .to_owned();
                 said.send_modify(|said| said.shutdown = Some(reason));
             }
-            // QEMU also stops when it shuts down.
-            Some("STOP") => said.send_modify(|said| said.stopped = said.shutdown.is_none()),
-            _ => {}
+            // It also stops before it ends.
+            Some("STOP") => write.write_all(b"{\"execute\":\"query-status\"}\n").await?,
+            Some(_) => {}
+            None if text(&message.answer, "status") == Some("internal-error") => {
+                said.send_modify(|said| said.stopped = true);
+            }
+            None => {}
         }
     }
+}
+
+fn text<'a>(value: &'a serde_json::Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(|value| value.as_str())
 }
