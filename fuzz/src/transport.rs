@@ -1,5 +1,6 @@
-//! Addresses, as configuration and the control plane write them.
+//! Addresses, as configuration and the control plane write them, and the headers of proxies.
 
+use nacre_transport::proxy_header::{self, Parsed};
 use nacre_transport::{Address, AddressSyntaxError};
 
 /// Reads an address: what is taken is written back as text that means the same.
@@ -21,5 +22,22 @@ pub fn address(data: &[u8]) -> Result<(), &'static str> {
         Err(AddressSyntaxError::Cid(_)) => Err("cid"),
         Err(AddressSyntaxError::Host(_)) => Err("host"),
         Err(_) => Err("path"),
+    }
+}
+
+/// Reads the header of a proxy: whole ones end where they say, and others ask for no more than a header can have.
+pub fn proxy_header(data: &[u8]) -> Result<(), &'static str> {
+    match proxy_header::parse(data) {
+        Ok(Parsed::Header(header)) => {
+            assert!(header.length <= data.len(), "more than there is");
+            let again = proxy_header::parse(&data[..header.length]);
+            assert_eq!(again, Ok(Parsed::Header(header)), "what follows was read");
+            Ok(())
+        }
+        Ok(Parsed::Needs(needs)) => {
+            assert!(needs > data.len() && needs <= 536, "{needs}");
+            Err("needs-more")
+        }
+        Err(error) => Err(error.code()),
     }
 }

@@ -57,7 +57,7 @@ macro_rules! replayed {
 replayed! {
     protocol: identity_statement receipt receipt_file evidence_json certificate_evidence bundle_manifest
         function_manifest inclusion_path;
-    transport: address;
+    transport: address proxy_header;
     egress: connect_request connect_answer allow_list;
     emulator: nsm_request;
     vsock: vsock_conversation vsock_packets;

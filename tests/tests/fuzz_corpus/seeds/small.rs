@@ -1,9 +1,10 @@
-//! Seeds of addresses and of the NSM emulator.
+//! Seeds of addresses, of proxies' headers and of the NSM emulator.
 
 use super::Seeds;
 
 pub(super) fn add(seeds: &mut Seeds) {
     address(seeds);
+    proxy_header(seeds);
     nsm_request(seeds);
 }
 
@@ -27,6 +28,32 @@ fn address(seeds: &mut Seeds) {
         seeds.add("address", verdict, text);
     }
     seeds.add("address", "refused-not-text", [0xff]);
+}
+
+fn proxy_header(seeds: &mut Seeds) {
+    const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    let mut add = |verdict: &str, rest: &[u8]| {
+        seeds.add("proxy_header", verdict, [SIGNATURE, rest].concat());
+    };
+    let ipv4 =
+        b"\x21\x11\x00\x10\xc0\x00\x02\x07\xc6\x33\x64\x01\xc8\x22\x01\xbb\x04\x00\x01\x00TLS";
+    add("ok-ipv4-and-more", ipv4);
+    let mut ipv6 = b"\x21\x21\x00\x24".to_vec();
+    ipv6.extend(b"\x20\x01\x0d\xb8".repeat(8));
+    ipv6.extend(b"\xc8\x22\x01\xbb");
+    add("ok-ipv6", &ipv6);
+    add("ok-local", b"\x20\x00\x00\x00");
+    add("refused-needs-more", b"\x21\x11\x00\x0c\xc0");
+    add("refused-proxy-protocol-command", b"\x11\x11\x00\x0c");
+    add("refused-proxy-protocol-family", b"\x21\x12\x00\x0c");
+    add("refused-proxy-protocol-length.short", b"\x21\x11\x00\x0b");
+    add("refused-proxy-protocol-length.long", b"\x20\x00\xff\xff");
+    let version_1 = "PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n";
+    seeds.add(
+        "proxy_header",
+        "refused-proxy-protocol-signature.version-1",
+        version_1,
+    );
 }
 
 fn nsm_request(seeds: &mut Seeds) {
