@@ -100,10 +100,12 @@ async fn whom_a_named_proxy_speaks_for_has_the_share() {
     other.write_all(&from(2)).await.unwrap();
     timeout(SOON, enclave.accept()).await.unwrap().unwrap();
     assert_eq!(setup.counters.snapshot().taken_back, 1);
-    // The proxy's own check, without a caller.
+    // The proxy's own check, without a caller, waits for its turn behind the two.
     let mut check = setup.caller().await;
     check.write_all(&LOCAL_HEADER).await.unwrap();
-    until(|| setup.counters.snapshot().accepted == 4).await;
+    until(|| setup.counters.snapshot().waited == 2).await;
+    drop(other);
+    timeout(SOON, enclave.accept()).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -15,29 +15,29 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything takes.
-pub const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A proxy in the background.
-pub struct Setup {
-    pub dir: TempDir,
-    pub address: Address,
-    pub counters: Arc<Counters>,
-    pub running: JoinHandle<()>,
-    pub stop: CancellationToken,
+pub(crate) struct Setup {
+    pub(crate) dir: TempDir,
+    pub(crate) address: Address,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) running: JoinHandle<()>,
+    pub(crate) stop: CancellationToken,
     state: watch::Sender<EnclaveState>,
 }
 
 impl Setup {
-    pub async fn new(limits: ProxyLimits) -> Self {
+    pub(crate) async fn new(limits: ProxyLimits) -> Self {
         Self::with(limits, |proxy| proxy).await
     }
 
-    pub async fn behind(limits: ProxyLimits, networks: &[&str]) -> Self {
+    pub(crate) async fn behind(limits: ProxyLimits, networks: &[&str]) -> Self {
         let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
         Self::with(limits, |proxy| proxy.behind(networks)).await
     }
 
-    pub async fn announcing(limits: ProxyLimits) -> Self {
+    pub(crate) async fn announcing(limits: ProxyLimits) -> Self {
         Self::with(limits, Proxy::announcing).await
     }
 
@@ -58,7 +58,7 @@ impl Setup {
     }
 
     /// Says where the enclave is.
-    pub fn announce(&self, tls: Address) {
+    pub(crate) fn announce(&self, tls: Address) {
         self.state.send_replace(Some(Arc::new(EnclaveEndpoints {
             launch: 1,
             control: tls.clone(),
@@ -68,18 +68,18 @@ impl Setup {
         })));
     }
 
-    pub async fn caller(&self) -> Stream {
+    pub(crate) async fn caller(&self) -> Stream {
         connect(&self.address, Instant::now() + SOON).await.unwrap()
     }
 
-    pub async fn pair(&self, enclave: &Listener) -> (Stream, Stream) {
+    pub(crate) async fn pair(&self, enclave: &Listener) -> (Stream, Stream) {
         let (caller, inside) = tokio::join!(self.caller(), enclave.accept());
         (caller, inside.unwrap())
     }
 }
 
 /// Waits until it is so.
-pub async fn until(mut so: impl FnMut() -> bool) {
+pub(crate) async fn until(mut so: impl FnMut() -> bool) {
     let wait = async {
         while !so() {
             tokio::task::yield_now().await;
