@@ -11,6 +11,7 @@ use vm_memory::{Bytes as _, GuestAddress, GuestMemoryMmap};
 use super::*;
 use crate::vsock::packet::{HEADER_LEN, Header, Op, SHUTDOWN_BOTH, TYPE_STREAM};
 use crate::vsock::queues::{Receive, Ring};
+use crate::vsock::wire::{Damage, Side, Trouble, Which, WireFault};
 
 const GUEST_CID: u64 = 16;
 const MEMORY: usize = 1 << 20;
@@ -280,6 +281,71 @@ fn without_room_in_the_guest_bytes_wait_on_the_host() {
     }
     assert_eq!(came, wrote);
     assert_eq!((last.op, last.flags), (Ok(Op::Shutdown), SHUTDOWN_BOTH));
+}
+
+#[test]
+fn a_half_open_connection_says_nothing_to_anybody() {
+    let mut bench = Bench::new();
+    let mut stream = bench.connected();
+    stream.set_nonblocking(true).unwrap();
+    let connections = Which { port: Some(7000) };
+    let trouble = Trouble::HalfOpen;
+    let fault = WireFault {
+        connections,
+        trouble,
+    };
+    bench.switch.plan.set(vec![fault]);
+    bench.round();
+    let data = Header {
+        length: 5,
+        ..Bench::packet(Op::Data)
+    };
+    bench.send(&data, b"hello", &[]);
+    stream.write_all(b"anybody?").unwrap();
+    assert_eq!(bench.receive(), None);
+    let nothing = stream.read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    // Neither end hears of the other's end, and lifting the fault does not bring the dead back.
+    bench.switch.plan.set(vec![]);
+    drop(stream);
+    assert_eq!(bench.receive(), None);
+    assert_eq!(bench.switch.table.len(), 1);
+    bench.send(&Bench::packet(Op::Reset), &[], &[]);
+    assert!(bench.switch.table.is_empty());
+}
+
+#[test]
+fn delays_reorder_connections_but_never_the_bytes_of_one() {
+    let mut bench = Bench::new();
+    let mut stream = bench.connected();
+    let connections = Which::default();
+    let damage = Damage::Delay {
+        by: 1000,
+        jitter: 20_000,
+        seed: 7,
+    };
+    let towards = Some(Side::Guest);
+    let trouble = Trouble::Bytes { towards, damage };
+    let fault = WireFault {
+        connections,
+        trouble,
+    };
+    bench.switch.plan.set(vec![fault]);
+    let mut came = Vec::new();
+    for number in 0..20 {
+        stream.write_all(&[number; 3]).unwrap();
+        bench.round();
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while came.len() < 60 && std::time::Instant::now() < deadline {
+        bench.switch.before_waiting().unwrap();
+        if let Some((header, payload)) = bench.receive() {
+            assert_eq!(header.op, Ok(Op::Data));
+            came.extend(payload);
+        }
+    }
+    let sent: Vec<u8> = (0..20).flat_map(|number| [number; 3]).collect();
+    assert_eq!(came, sent);
 }
 
 fn any_descriptor() -> impl Strategy<Value = (u64, u32, u16, u16)> {
