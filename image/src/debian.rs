@@ -27,6 +27,8 @@ use crate::command::run;
 use archive::Archive;
 
 const UNPACKING: Duration = Duration::from_secs(300);
+/// How often an archive may have moved on since a lock was written.
+const MOST_REPLACED: usize = 64;
 
 /// The packages of a lock, unpacked.
 #[derive(Debug)]
@@ -66,9 +68,10 @@ pub fn tree(
     if let Some(root) = cache.find(&lock.name, key(&lock, recipe)) {
         return Ok(Tree { root, lock });
     }
-    let (files, lock) = fetch(cache, lock)?;
-    let root = cache.entry(&lock.name, key(&lock, recipe), |dir| {
-        for (file, package) in files.iter().zip(&lock.packages) {
+    let fetched = fetch(cache, lock)?;
+    let lock = &fetched.lock;
+    let root = cache.entry(&lock.name, key(lock, recipe), |dir| {
+        for (file, package) in fetched.files.iter().zip(&lock.packages) {
             let dir = match layout {
                 Layout::Together => dir.to_owned(),
                 Layout::Apart => dir.join(&package.name),
@@ -80,7 +83,11 @@ pub fn tree(
         }
         finish(dir)
     })?;
-    Ok(Tree { root, lock })
+    fetched.passed(cache)?;
+    Ok(Tree {
+        root,
+        lock: fetched.lock,
+    })
 }
 
 /// `lock`, or what was taken in its place on this machine because the archive had moved on.
@@ -89,12 +96,17 @@ pub fn tree(
 ///
 /// When the cache cannot be read.
 pub fn current(cache: &Cache, lock: &Lock) -> Result<Lock, DebianError> {
-    let path = newer_path(cache, lock);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Lock::parse(&lock.name, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(lock.clone()),
-        Err(error) => Err(at(&path)(error).into()),
+    let mut lock = lock.clone();
+    // What was taken instead may have been replaced in its turn.
+    for _ in 0..MOST_REPLACED {
+        let path = newer_path(cache, &lock);
+        lock = match std::fs::read_to_string(&path) {
+            Ok(text) => Lock::parse(&lock.name, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Err(error) => return Err(at(&path)(error).into()),
+        };
     }
+    Ok(lock)
 }
 
 /// Resolves what `lock` asks for to the newest versions that the archive signs.
@@ -106,27 +118,60 @@ pub fn update(cache: &Cache, lock: &Lock) -> Result<Lock, DebianError> {
     newest::resolve(cache, lock, &Archive::of_this_machine()?)
 }
 
+/// Packages that are there, each checked.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The files, in the lock's order.
+    pub files: Vec<PathBuf>,
+    /// What they are: what was asked for, or newer.
+    pub lock: Lock,
+    instead_of: Option<Lock>,
+}
+
 /// The packages' files; of a newer lock where the archive no longer has this one's versions.
 ///
 /// # Errors
 ///
 /// When a package cannot be fetched or is not the locked one.
-pub fn fetch(cache: &Cache, lock: Lock) -> Result<(Vec<PathBuf>, Lock), DebianError> {
+pub fn fetch(cache: &Cache, lock: Lock) -> Result<Fetched, DebianError> {
     let gone = match fetch::all(cache, &lock, Archive::of_this_machine) {
-        Ok(files) => return Ok((files, lock)),
+        Ok(files) => {
+            return Ok(Fetched {
+                files,
+                lock,
+                instead_of: None,
+            });
+        }
         Err(DebianError::Gone { package, version }) => format!("{package} {version}"),
         Err(error) => return Err(error),
     };
     let newer = update(cache, &lock)?;
     cache.tell(&format!(
         "the Debian archive no longer has {gone}, which image/locks/{name}.toml names; the newest signed version is \
-         taken instead, so the PCRs change: {changes}. `nacre image update-locks` writes the lock anew.",
+         taken instead{effect}: {changes}. `nacre image update-locks` writes the lock anew.",
         name = lock.name,
+        effect = if lock.name == qemu::LOCK { "" } else { ", so the PCRs may change" },
         changes = lock.changes_to(&newer),
     ));
-    let files = fetch::all(cache, &newer, Archive::of_this_machine)?;
-    write(&newer_path(cache, &lock), newer.to_toml().as_bytes())?;
-    Ok((files, newer))
+    Ok(Fetched {
+        files: fetch::all(cache, &newer, Archive::of_this_machine)?,
+        lock: newer,
+        instead_of: Some(lock),
+    })
+}
+
+impl Fetched {
+    /// Says that the packages have passed their probe: newer ones are taken from now on, without asking the archive.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written.
+    pub fn passed(&self, cache: &Cache) -> Result<(), DebianError> {
+        if let Some(old) = &self.instead_of {
+            write(&newer_path(cache, old), self.lock.to_toml().as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 fn newer_path(cache: &Cache, lock: &Lock) -> PathBuf {

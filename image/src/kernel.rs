@@ -88,8 +88,9 @@ pub fn kernel(cache: &Cache, recipe: &Recipe<'_>, jobs: usize) -> Result<Kernel,
     if let Some(dir) = cache.find("kernel", recipe.key(&lock)) {
         return Kernel::in_dir(&dir, &lock);
     }
-    let (files, lock) = debian::fetch(cache, lock)?;
-    let dir = cache.entry("kernel", recipe.key(&lock), |dir| {
+    let fetched = debian::fetch(cache, lock)?;
+    let lock = &fetched.lock;
+    let dir = cache.entry("kernel", recipe.key(lock), |dir| {
         let version = lock
             .package(SOURCE_PACKAGE)
             .ok_or(KernelError::NoSource)?
@@ -99,11 +100,12 @@ pub fn kernel(cache: &Cache, recipe: &Recipe<'_>, jobs: usize) -> Result<Kernel,
             "building the enclave's kernel ({version}); this takes minutes, once"
         ));
         let build = dir.join("build");
-        unpack(&files, &build)?;
+        unpack(&fetched.files, &build)?;
         compile(&build, recipe, jobs)?;
         keep(&build, dir)
     })?;
-    Kernel::in_dir(&dir, &lock)
+    fetched.passed(cache)?;
+    Kernel::in_dir(&dir, lock)
 }
 
 impl Kernel {

@@ -10,6 +10,8 @@ use crate::command::run_any;
 
 /// A QEMU for which the NSM can be a vhost-user device has this one.
 const NEEDED_DEVICE: &str = "vhost-user-test-device";
+/// Its lock's name.
+pub(super) const LOCK: &str = "qemu";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 const PROBING: Duration = Duration::from_secs(60);
 

@@ -143,3 +143,27 @@ fn what_apt_prints_is_read() {
     );
     assert_eq!((package.size, package.suite.as_str()), (7, "bookworm"));
 }
+
+#[test]
+fn what_was_taken_instead_stays_taken_only_after_it_has_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::at(dir.path()).unwrap();
+    let replaced = |sha256: &str| {
+        let mut newer = lock();
+        newer.packages[0].sha256 = sha256.repeat(64);
+        newer
+    };
+    let fetched = |old: Lock, newer: Lock| Fetched {
+        files: Vec::new(),
+        lock: newer,
+        instead_of: Some(old),
+    };
+    assert_eq!(current(&cache, &lock()).unwrap(), lock());
+    fetched(lock(), replaced("a")).passed(&cache).unwrap();
+    assert_eq!(current(&cache, &lock()).unwrap(), replaced("a"));
+    fetched(replaced("a"), replaced("b"))
+        .passed(&cache)
+        .unwrap();
+    assert_eq!(current(&cache, &lock()).unwrap(), replaced("b"));
+    assert_eq!(current(&cache, &replaced("c")).unwrap(), replaced("c"));
+}
