@@ -9,6 +9,7 @@ use std::sync::Arc;
 const AF_VSOCK: c_int = 40;
 const SOCK_STREAM: c_int = 1;
 const SHUT_WR: c_int = 1;
+const RLIMIT_NOFILE: c_int = 7;
 const CID_ANY: u32 = u32::MAX;
 
 /// `struct sockaddr_vm`.
@@ -40,6 +41,13 @@ unsafe extern "C" {
     fn accept(fd: c_int, address: *mut c_void, length: *mut u32) -> c_int;
     fn connect(fd: c_int, address: *const Address, length: u32) -> c_int;
     fn shutdown(fd: c_int, how: c_int) -> c_int;
+    fn setrlimit(resource: c_int, limit: *const [u64; 2]) -> c_int;
+}
+
+/// Lets the program have as many connections at once.
+pub fn allow_files(count: u64) -> io::Result<()> {
+    // SAFETY: two 64-bit numbers are what `struct rlimit` is, and they live through the call.
+    check(unsafe { setrlimit(RLIMIT_NOFILE, &[count, count]) }).map(drop)
 }
 
 /// A connected socket. Clones are the same one.

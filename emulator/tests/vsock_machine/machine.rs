@@ -122,7 +122,8 @@ impl Machine {
 
     /// Connects to a port on which the guest listens.
     pub(crate) fn connect(&self, port: u32) -> UnixStream {
-        self.try_connect(port).expect("the guest listens there")
+        self.try_connect(port)
+            .unwrap_or_else(|| panic!("the guest refuses port {port}: {}", self.console()))
     }
 
     /// The device's faults.

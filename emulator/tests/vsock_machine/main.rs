@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "a test that cannot be set up has failed"
 )]
 
@@ -21,13 +20,15 @@ use nacre_emulator::vsock::wire::{Damage, Loss, Side, Trouble, Which, WireFault}
 
 const MIB: u64 = 1 << 20;
 
+type Check = fn(&Machine);
+
 /// One machine for all: booting it is what takes time.
 #[test]
 fn programs_of_host_and_guest_talk_as_over_any_socket() {
     let Some(machine) = Machine::boot() else {
         return;
     };
-    let checks: [(&str, fn(&Machine)); 16] = [
+    let checks: [(&str, Check); 16] = [
         ("echo", what_is_sent_comes_back_and_ends),
         ("bulk", bulk_arrives_whole_both_ways),
         ("bulk from the guest", a_guest_that_connects_sends_in_bulk),
