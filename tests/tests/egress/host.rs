@@ -93,6 +93,8 @@ impl Shared {
                 let recorded = self.recorded.lock().unwrap().clone();
                 assert!(recorded.len() > 1000, "nothing was recorded");
                 say(&mut enclave, OPEN).await?;
+                // As the server did: after the enclave has begun to speak.
+                enclave.read_u8().await.ok()?;
                 say(&mut enclave, &recorded).await?;
                 wait_for_end(enclave).await
             }
