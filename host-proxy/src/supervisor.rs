@@ -228,7 +228,10 @@ impl<'a, L: Launcher> Supervisor<'a, L> {
             Happened::Probed(launch, answer) => {
                 let answered = answer.is_ok();
                 match answer {
-                    Ok(status) if launch == self.run.launch => self.run.status = Some(status),
+                    Ok(status) if launch == self.run.launch => {
+                        self.run.status = Some(status);
+                        self.run.last_problem = None;
+                    }
                     Ok(_) => {}
                     Err(error) => self.unanswered(launch, "its control channel", &error),
                 }
@@ -295,7 +298,7 @@ impl<'a, L: Launcher> Supervisor<'a, L> {
             how,
             "the enclave is no more"
         );
-        self.log.note(format!("{}: {how}", cause.code()));
+        self.log.note(format!("{} {how}", cause.code()).trim_end());
         let report = CrashReport {
             schema: 1,
             at_ms: unix_millis(),
