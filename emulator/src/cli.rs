@@ -10,6 +10,8 @@ use rand::rngs::{StdRng, SysRng};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::emulate::watch;
+use crate::faults::{Faults, Watched};
 use crate::measure::measure_process;
 use crate::nsm::{BootPcrs, Nsm, NsmConfig, Pcr};
 use crate::pki::{InstanceIdentity, store};
@@ -44,6 +46,10 @@ pub struct NsmEmulatorArgs {
     /// How long each request keeps the module busy, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pub latency_ms: u64,
+
+    /// A file of faults (TOML); read again on SIGHUP and when it changes
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
 
     /// Leave when standard input is closed, so that nothing outlives a parent that dies
     #[arg(long)]
@@ -96,6 +102,11 @@ async fn run_until(
     mut out: impl Write,
 ) -> anyhow::Result<()> {
     let module = start(&args)?;
+    let faults = Faults::none();
+    let watched = match &args.faults {
+        Some(file) => Some(Watched::open(file, faults.clone())?),
+        None => None,
+    };
     let socket = Socket::bind(&args.socket)?;
     tracing::info!(module = module.module_id(), socket = %args.socket.display(), "NSM emulator, DEVELOPMENT ROOT");
     writeln!(out, "ready")
@@ -103,12 +114,13 @@ async fn run_until(
         .context("cannot write to standard output")?;
     let options = Options {
         latency: Duration::from_millis(args.latency_ms),
+        faults,
         ..Options::default()
     };
-    socket
-        .serve(module, options, stop)
-        .await
-        .context("cannot accept connections")
+    tokio::select! {
+        served = socket.serve(module, options, stop) => served.context("cannot accept connections"),
+        () = watch(watched) => Ok(()),
+    }
 }
 
 fn start(args: &NsmEmulatorArgs) -> anyhow::Result<Nsm> {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 pub use args::{EmulateArgs, EmulateCommand, FaultArgs, RunArgs};
 pub use error::EmulateError;
+pub(crate) use faults::watch;
 
 use crate::cli::stop_signal;
 use crate::faults::{Control, Faults, FaultyNsm, Order, Watched};
@@ -71,7 +72,13 @@ async fn boot(
     announce(&args, &image, &module);
     let config = config(&args, qemu);
     let mut machine = Machine::start(config, image, module, clockwork).await?;
-    let misbehaving = faults::follow(faults.clone(), machine.grip(), watched, control);
+    let misbehaving = faults::follow(
+        faults.clone(),
+        machine.grip(),
+        machine.wire(),
+        watched,
+        control,
+    );
     let running = async {
         let booted = timeout(*args.boot_within, async {
             tokio::select! {

@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::faults::{Faults, FaultyNsm};
 use crate::nsm::{self, ErrorCode, Nsm};
 
 /// The longest frame that is read past, in bytes.
@@ -62,6 +63,8 @@ pub struct Options {
     pub frame_timeout: Duration,
     /// The clock: milliseconds since the Unix epoch.
     pub clock: fn() -> u64,
+    /// What is wrong with the module.
+    pub faults: Faults,
 }
 
 impl Default for Options {
@@ -71,6 +74,7 @@ impl Default for Options {
             max_connections: 64,
             frame_timeout: Duration::from_secs(5),
             clock: system_clock,
+            faults: Faults::none(),
         }
     }
 }
@@ -129,6 +133,8 @@ impl Socket {
         options: Options,
         stop: impl Future<Output = ()>,
     ) -> io::Result<()> {
+        let faults = options.faults.clone();
+        let module = FaultyNsm::new(module, faults, options.clock, options.latency);
         let device = Arc::new(Device {
             module: Mutex::new(module),
             options,
@@ -171,17 +177,18 @@ impl Drop for Socket {
 
 /// The module and the one lock around it.
 struct Device {
-    module: Mutex<Nsm>,
+    module: Mutex<FaultyNsm>,
     options: Options,
 }
 
 impl Device {
-    async fn ask(&self, request: &[u8]) -> Vec<u8> {
+    /// The answer; none is never to come.
+    async fn ask(&self, request: &[u8]) -> Option<Vec<u8>> {
         let mut module = self.module.lock().await;
-        let free = Instant::now() + self.options.latency;
-        let answer = module.handle(request, (self.options.clock)());
-        sleep_until(free).await;
-        answer
+        let begin = Instant::now();
+        let answer = module.ask(request);
+        sleep_until(begin + answer.busy).await;
+        answer.response
     }
 }
 
@@ -199,7 +206,10 @@ async fn exchange(stream: &mut UnixStream, device: &Device) -> io::Result<()> {
             return Ok(());
         }
         let (answer, go_on) = match timeout(patience, read_frame(stream, length)).await?? {
-            Frame::Request(request) => (device.ask(&request).await, true),
+            Frame::Request(request) => match device.ask(&request).await {
+                Some(answer) => (answer, true),
+                None => return wait_in_vain(stream).await,
+            },
             Frame::TooLong => (nsm::error_response(ErrorCode::InputTooLarge), true),
             Frame::Absurd => (nsm::error_response(ErrorCode::InputTooLarge), false),
         };
@@ -208,6 +218,13 @@ async fn exchange(stream: &mut UnixStream, device: &Device) -> io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Keeps a connection until its client gives up.
+async fn wait_in_vain(stream: &mut UnixStream) -> io::Result<()> {
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(())
 }
 
 enum Frame {

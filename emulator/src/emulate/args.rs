@@ -44,6 +44,16 @@ Faults:
   entropy-constant [byte=0]                         GetRandom gives one byte 256 times
   clock-step by=-30s                                documents' time is off
   clock-drift ppm=500                               documents' time runs faster
+  vsock-reset                                       connections are lost, once
+  vsock-half-open                                   nothing passes any more, and nobody says so
+  vsock-delay by=50ms [jitter=20ms] [seed=0]        bytes come later; connections overtake each other
+  vsock-rate bytes-per-second=1000                  a slow reader
+  vsock-flip at=0 [mask=1]                          one byte is changed
+  vsock-noise every=1000 [seed=0]                   one bit in so many bytes is changed
+  vsock-drop at=0 length=1                          bytes are left out
+  vsock-repeat at=0 length=1                        bytes come twice
+  vsock-cut at=0                                    a direction ends early
+    each vsock fault: [port=443], each but the first two: [towards=guest|host]
   enclave-pause                                     the enclave hangs
   enclave-kill                                      the enclave is gone
   clear                                             ends all that came by command";

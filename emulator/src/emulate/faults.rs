@@ -7,6 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::faults::{Control, Faults, Watched};
 use crate::machine::Grip;
+use crate::vsock::wire::FaultPlan;
 
 /// How often the file of faults is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -15,10 +16,11 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(super) async fn follow(
     faults: Faults,
     machine: Grip,
+    wire: FaultPlan,
     watched: Option<Watched>,
     control: Option<Control>,
 ) {
-    tokio::join!(apply(&faults, &machine), watch(watched), async {
+    tokio::join!(apply(&faults, &machine, &wire), watch(watched), async {
         match control {
             Some(control) => control.serve().await,
             None => std::future::pending().await,
@@ -27,9 +29,10 @@ pub(super) async fn follow(
 }
 
 /// Holds the machine up, lets it go on, and ends it, as the faults in force say.
-async fn apply(faults: &Faults, machine: &Grip) {
+async fn apply(faults: &Faults, machine: &Grip, wire: &FaultPlan) {
     let mut changes = faults.changes();
     let mut paused = false;
+    let mut befallen = Vec::new();
     loop {
         let wanted = faults.enclave();
         if wanted.killed {
@@ -40,6 +43,14 @@ async fn apply(faults: &Faults, machine: &Grip) {
             machine.pause(wanted.paused);
             paused = wanted.paused;
         }
+        let trouble = faults.wire();
+        if trouble != befallen {
+            wire.set(trouble.clone());
+            befallen = trouble;
+        }
+        for loss in faults.take_resets() {
+            wire.lose(loss);
+        }
         let end = faults.next_end().map(Instant::from_std);
         tokio::select! {
             // The other end is `faults`, which is still there.
@@ -49,8 +60,8 @@ async fn apply(faults: &Faults, machine: &Grip) {
     }
 }
 
-/// Reads the file again when it changes or SIGHUP comes.
-async fn watch(watched: Option<Watched>) {
+/// Reads the file again when it changes or SIGHUP comes; never ends.
+pub(crate) async fn watch(watched: Option<Watched>) {
     let Some(mut watched) = watched else {
         return std::future::pending().await;
     };

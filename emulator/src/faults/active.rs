@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::module::Verdict;
 use super::{Fault, Timed};
 use crate::nsm::{ErrorCode, Operation};
+use crate::vsock::wire::{Loss, Which, WireFault};
 
 /// How many faults may be in force at once.
 const MOST: usize = 256;
@@ -88,6 +89,30 @@ impl Faults {
     pub fn current(&self) -> Vec<Fault> {
         let active = self.lock();
         active.iter().map(|active| active.fault.clone()).collect()
+    }
+
+    /// What is wrong with connections now.
+    #[must_use]
+    pub fn wire(&self) -> Vec<WireFault> {
+        let active = self.lock();
+        active
+            .iter()
+            .filter_map(|active| active.fault.wire())
+            .collect()
+    }
+
+    /// The connections to be lost at once, each time by the port they are to; they are told once.
+    #[must_use]
+    pub fn take_resets(&self) -> Vec<Loss> {
+        let mut losses = Vec::new();
+        self.lock().retain(|active| match active.fault {
+            Fault::VsockReset { port } => {
+                losses.push(Loss::All(Which { port }));
+                false
+            }
+            _ => true,
+        });
+        losses
     }
 
     /// What is wrong with the machine now.

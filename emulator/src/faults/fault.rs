@@ -1,11 +1,12 @@
 //! The kinds of faults and how they are written.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Span, Step};
 use crate::nsm::{ErrorCode, Operation};
+use crate::vsock::wire::{Damage, Side, Trouble, Which, WireFault};
 
 /// One thing that is wrong.
 ///
@@ -64,6 +65,112 @@ pub enum Fault {
     ClockDrift {
         /// Millionths faster; negative is slower. At most a tenth either way.
         ppm: Ppm,
+    },
+    /// Connections that there are when it is put in force are lost: both ends see a reset. Happens once.
+    VsockReset {
+        /// Only those to this port, the guest's or the host's; absent: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+    },
+    /// The other side is gone and nobody says so: nothing passes any more in either direction, and new connections get no
+    /// answer. Lasts for a connection's life, also when the fault has ended.
+    VsockHalfOpen {
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+    },
+    /// Bytes come later; those of different connections overtake each other.
+    VsockDelay {
+        /// By this much at least.
+        by: Span,
+        /// And by up to this much more.
+        #[serde(default)]
+        jitter: Span,
+        /// Where the randomness comes from.
+        #[serde(default)]
+        seed: u64,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+        /// Only bytes towards this end; absent: both.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        towards: Option<Side>,
+    },
+    /// A slow reader.
+    VsockRate {
+        /// What it takes.
+        bytes_per_second: NonZeroU32,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        towards: Option<Side>,
+    },
+    /// The host changes one byte of each connection.
+    VsockFlip {
+        /// Which; the first is 0.
+        at: u64,
+        /// What is XORed to it.
+        #[serde(default = "one_bit")]
+        mask: NonZeroU8,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        towards: Option<Side>,
+    },
+    /// The host changes one bit in so many bytes, on average.
+    VsockNoise {
+        /// In how many.
+        every: NonZeroU32,
+        /// Where the randomness comes from.
+        #[serde(default)]
+        seed: u64,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        towards: Option<Side>,
+    },
+    /// The host leaves bytes out.
+    VsockDrop {
+        /// The first.
+        at: u64,
+        /// How many.
+        length: u32,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        towards: Option<Side>,
+    },
+    /// The host sends bytes twice.
+    VsockRepeat {
+        /// The first.
+        at: u64,
+        /// How many.
+        length: u32,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        towards: Option<Side>,
+    },
+    /// A direction ends early, as if its sender had finished.
+    VsockCut {
+        /// The first byte that does not arrive.
+        at: u64,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u32>,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        towards: Option<Side>,
     },
     /// The enclave hangs: its virtual processors stand still, its connections stay open, nobody answers.
     EnclavePause {},
@@ -167,6 +274,69 @@ impl Timed {
     }
 }
 
+impl Fault {
+    /// What it means for the vsock device; none for faults of other things.
+    #[must_use]
+    pub fn wire(&self) -> Option<WireFault> {
+        let bytes = |towards, damage| Trouble::Bytes { towards, damage };
+        let (port, trouble) = match *self {
+            Self::VsockHalfOpen { port } => (port, Trouble::HalfOpen),
+            Self::VsockDelay {
+                by,
+                jitter,
+                seed,
+                port,
+                towards,
+            } => {
+                let (by, jitter) = (by.micros(), jitter.micros());
+                (port, bytes(towards, Damage::Delay { by, jitter, seed }))
+            }
+            Self::VsockRate {
+                bytes_per_second,
+                port,
+                towards,
+            } => (port, bytes(towards, Damage::Rate { bytes_per_second })),
+            Self::VsockFlip {
+                at,
+                mask,
+                port,
+                towards,
+            } => {
+                let mask = mask.get();
+                (port, bytes(towards, Damage::Flip { at, mask }))
+            }
+            Self::VsockNoise {
+                every,
+                seed,
+                port,
+                towards,
+            } => (port, bytes(towards, Damage::Noise { every, seed })),
+            Self::VsockDrop {
+                at,
+                length,
+                port,
+                towards,
+            } => (port, bytes(towards, Damage::Drop { at, length })),
+            Self::VsockRepeat {
+                at,
+                length,
+                port,
+                towards,
+            } => (port, bytes(towards, Damage::Repeat { at, length })),
+            Self::VsockCut { at, port, towards } => (port, bytes(towards, Damage::Cut { at })),
+            _ => return None,
+        };
+        Some(WireFault {
+            connections: Which { port },
+            trouble,
+        })
+    }
+}
+
 fn each() -> NonZeroU32 {
     NonZeroU32::MIN
+}
+
+fn one_bit() -> NonZeroU8 {
+    NonZeroU8::MIN
 }

@@ -36,6 +36,14 @@ impl Span {
     }
 }
 
+impl Span {
+    /// Microseconds.
+    #[must_use]
+    pub(super) fn micros(self) -> u64 {
+        u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Step {
     /// Milliseconds; negative is into the past.
     #[must_use]

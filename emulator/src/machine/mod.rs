@@ -37,6 +37,7 @@ pub use image::LoadedImage;
 use crate::faults::FaultyNsm;
 use crate::nsm_device::NsmDevice;
 use crate::vhost_user;
+use crate::vsock::wire::FaultPlan;
 use crate::vsock::{self, Stop};
 pub use process::Grip;
 use process::{Exit, Process};
@@ -67,6 +68,7 @@ pub struct Machine {
     said: watch::Receiver<Said>,
     listening: Task<()>,
     devices: Vec<(Stop, JoinHandle<()>)>,
+    wire: FaultPlan,
 }
 
 /// How long a processor's rate is measured while other things are done.
@@ -104,7 +106,8 @@ impl Machine {
         let listener = tokio::net::UnixListener::bind(&qmp).map_err(MachineError::io(&qmp));
         let (say, said) = watch::channel(Said::default());
         let mut machine = Unfinished { devices };
-        machine.devices.push(started?);
+        let (stop, thread, wire) = started?;
+        machine.devices.push((stop, thread));
         let sockets = qemu::Sockets {
             nsm,
             vsock: vsock_path,
@@ -121,6 +124,7 @@ impl Machine {
             said,
             listening,
             devices: std::mem::take(&mut machine.devices),
+            wire,
         })
     }
 
@@ -139,6 +143,12 @@ impl Machine {
             let _ = (&mut self.listening).await;
         }
         self.judge(exit)
+    }
+
+    /// A handle on what befalls its connections.
+    #[must_use]
+    pub fn wire(&self) -> FaultPlan {
+        self.wire.clone()
     }
 
     /// A handle to hold it up or end it by.
@@ -248,19 +258,20 @@ fn start_nsm(path: &Path, module: FaultyNsm) -> Result<(Stop, JoinHandle<()>), M
 fn start_vsock(
     config: &MachineConfig,
     path: &Path,
-) -> Result<(Stop, JoinHandle<()>), MachineError> {
+) -> Result<(Stop, JoinHandle<()>, FaultPlan), MachineError> {
     let device = vsock::Device::bind(vsock::Options {
         guest_cid: config.cid,
         vhost_user: path.to_owned(),
         socket: config.vsock.clone(),
         limits: vsock::Limits::default(),
     })?;
+    let wire = device.faults();
     let stop = Stop::new().map_err(MachineError::io(path))?;
     let end = stop.clone();
     let thread = in_thread("vsock", move || {
         device.run(&end).map_err(|error| error.to_string())
     })?;
-    Ok((stop, thread))
+    Ok((stop, thread, wire))
 }
 
 fn in_thread(
