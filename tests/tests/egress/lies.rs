@@ -142,8 +142,8 @@ async fn no_lie_brings_a_wrong_file_in_and_none_stops_the_enclave() {
     );
 
     // It lives, and the truth is still taken.
-    let (status, _, (event, _)) = world.load(world.function("leads-home")).await;
-    assert_eq!((status, event.as_str()), (200, "ready"));
+    let (status, ..) = world.load(world.function("leads-home")).await;
+    assert_eq!(status, 200);
     assert!(world.enclave.has(model));
     let asked = world.right.asked();
     assert!(
