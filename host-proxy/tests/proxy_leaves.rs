@@ -1,0 +1,65 @@
+//! Connections leave no file, no task and nothing counted behind. A program of its own, because files are counted.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod proxy_setup;
+
+use nacre_host_proxy::proxy::ProxyLimits;
+use nacre_transport::{Address, Listener};
+use proxy_setup::{SOON, Setup, until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_leave_nothing_behind() {
+    let setup = Setup::new(ProxyLimits::default()).await;
+    let address = Address::Unix(setup.dir.path().join("tls"));
+    let enclave = Listener::bind(&address).await.unwrap();
+    setup.announce(address);
+    tokio::spawn(async move {
+        loop {
+            let mut inside = enclave.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut byte = [0];
+                while let Ok(1) = inside.read(&mut byte).await {
+                    let _ = inside.write_all(&byte).await;
+                }
+            });
+        }
+    });
+    let call = async |setup: &Setup, n: u32| {
+        let mut caller = setup.caller().await;
+        caller.write_all(b"x").await.unwrap();
+        assert_eq!(caller.read_u8().await.unwrap(), b'x');
+        match n % 3 {
+            0 => {}
+            1 => caller.abort_on_close(),
+            _ => caller.shutdown().await.unwrap(),
+        }
+    };
+    let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    call(&setup, 0).await;
+    until(|| setup.counters.snapshot().open == 0 && tasks() == 2).await;
+    let before = files();
+    for n in 0..20_000 {
+        call(&setup, n).await;
+    }
+    until(|| tasks() == 2).await;
+    until(|| files() == before).await;
+    // Bursts: everybody at once.
+    for _ in 0..3 {
+        let burst = (0..1500).map(|n| call(&setup, n));
+        timeout(SOON, futures_util::future::join_all(burst))
+            .await
+            .unwrap();
+        until(|| tasks() == 2).await;
+        until(|| files() == before).await;
+    }
+    let counted = setup.counters.snapshot();
+    assert_eq!((counted.open, counted.accepted), (0, 1 + 20_000 + 4500));
+}
