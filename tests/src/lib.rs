@@ -6,6 +6,7 @@ pub mod evil;
 pub mod examples;
 pub mod hostile_wire;
 pub mod http;
+pub mod image;
 pub mod platform;
 pub mod processes;
 pub mod tls;
