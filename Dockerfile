@@ -1,0 +1,40 @@
+# The enclave image and the host's programs in one go:
+#
+#   docker build --build-arg BASE=debian:bookworm-slim@sha256:<digest> --output out .
+#   buildah build --isolation chroot --build-arg BASE=<image> --output type=local,dest=out .
+#
+# BASE is a Debian 12 (bookworm) with amd64 packages, named by digest: there is no default, so that
+# nobody builds on what a tag happens to be today. What makes the image's bytes does not come from
+# it: kernel source, C compiler and libraries are those of image/locks/, crates those of Cargo.lock,
+# ONNX Runtime that of setup/onnxruntime.txt. Rust is Debian's rustc-web; `nacre image measure`
+# shows its version, as another compiler gives another PCR2.
+ARG BASE
+FROM ${BASE} AS build
+
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends \
+        ca-certificates cargo-web debian-archive-keyring gcc libc6-dev make python3-pip rustc-web xz-utils \
+ && apt-get check
+
+WORKDIR /nacre
+COPY . .
+
+# Only the library and its licences; the test clients that `make setup` brings are not needed here.
+RUN python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: \
+        --implementation cp --python-version 3.11 --abi cp311 --platform manylinux_2_28_x86_64 \
+        --requirement setup/onnxruntime.txt --dest /tmp/wheel \
+ && mkdir -p .deps/onnxruntime \
+ && python3 -m zipfile --extract /tmp/wheel/onnxruntime-*.whl /tmp/wheel/unpacked \
+ && cp /tmp/wheel/unpacked/onnxruntime/capi/libonnxruntime.so.* .deps/onnxruntime/libonnxruntime.so \
+ && cp /tmp/wheel/unpacked/onnxruntime/LICENSE /tmp/wheel/unpacked/onnxruntime/ThirdPartyNotices.txt .deps/onnxruntime/ \
+ && rm -r /tmp/wheel
+
+RUN cargo build --release --locked --package nacre-cli --bin nacre
+# The kernel's build and the fetched packages stay out of the result.
+RUN NACRE_CACHE=/tmp/nacre-cache target/release/nacre image build --output /out/nacre.eif > /tmp/measurements \
+ && mv /tmp/measurements /out/measurements.txt \
+ && cp target/release/nacre .deps/onnxruntime/ThirdPartyNotices.txt /out/ \
+ && rm -r /tmp/nacre-cache
+
+FROM scratch
+COPY --from=build /out/ /
