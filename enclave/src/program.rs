@@ -236,7 +236,8 @@ fn log_to_stderr() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        // An enclave's console is a terminal to the kernel, but nobody said of which kind.
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some())
         .with_env_filter(filter)
         .init();
 }

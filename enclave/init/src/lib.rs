@@ -17,7 +17,8 @@
 //! **What the host can say.** Nothing. The kernel hands to its first process, as arguments and environment, every word of
 //! its command line that it does not know, and a hypervisor may append to that line. Init reads neither its arguments nor
 //! its environment; the program gets an environment and arguments made of the measured `/etc/nacre/boot` alone. Its standard
-//! input is empty, because a serial line has two ends. Of the parent's answer to the heartbeat one byte is compared; if
+//! input is empty, because a serial line has two ends. (The C library that init is linked with looks for its own tunables in
+//! init's environment before init runs. They tune its memory allocator; none of them makes it run or read anything.) Of the parent's answer to the heartbeat one byte is compared; if
 //! it does not come, the enclave goes on all the same: to stop an enclave, a host has shorter ways, and what an enclave
 //! answers does not hang on who waits for it.
 //!

@@ -4,9 +4,15 @@
 //! checked is that the kernel *unpacked* them whole: where memory is short it may write a file in part, leave out those that
 //! come after, and start init all the same. Then a program would run in a world that no measurement describes. Such damage
 //! shows in which files there are, in their kinds, modes, owners and lengths; and that is held against the manifest for
-//! every file, before anything else runs. It costs a few milliseconds.
+//! every file, before anything else runs. It costs a few milliseconds, and it is the check that counts: the kernel writes what
+//! it unpacks in the archive's order and never goes back, so a file that has its length and is followed by all others was
+//! written whole.
 //!
-//! The contents are hashed as well, on as many threads as there are processors.
+//! The contents are hashed as well, on as many threads as there are processors, because that is cheap where it matters: with
+//! a processor's own SHA-256, the image's 45 MB take some 20 ms. Where every instruction is emulated they take 0.4 to 0.8 s on
+//! two processors, which the promised time from boot to attested has room for. A hash finds what lengths do not, such
+//! as memory that does not keep what was written to it; against whoever could change memory on purpose it helps nobody, for
+//! he could as well change init.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -5,10 +5,10 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use nacre_emulator::emulate::{self, EmulateArgs};
@@ -101,51 +101,62 @@ struct Emulate {
     arguments: EmulateArgs,
 }
 
+/// An image and the sockets of its machine, in a folder of their own.
+struct Setting {
+    folder: tempfile::TempDir,
+}
+
+impl Setting {
+    fn new(tree: &Tree, kernel: &Path, more_words: &str, faults: &str) -> Self {
+        let setting = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let command_line = format!("{COMMAND_LINE}{more_words}");
+        image(tree, kernel, command_line, &setting.path("eif"));
+        fs::write(setting.path("faults"), faults).unwrap();
+        setting
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A port of the parent.
+    fn listener(&self, port: u32) -> UnixListener {
+        UnixListener::bind(self.path(&format!("vsock_{port}"))).unwrap()
+    }
+
+    /// Runs the machine to its end.
+    fn run(&self, qemu: &Path) {
+        let options = ["eif", "vsock", "pki-dir", "faults"];
+        let options = options.map(|name| format!("--{name}={}", self.path(name).display()));
+        let words = ["emulate", "--console", "--memory=256MiB"].map(str::to_owned);
+        let qemu = format!("--qemu={}", qemu.display());
+        let words = words.into_iter().chain(options).chain([qemu]);
+        let emulate = Emulate::try_parse_from(words).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        // Where init refuses, the emulator says that the machine ended before its heartbeat.
+        let _ = runtime.block_on(emulate::run(emulate.arguments));
+    }
+}
+
 /// Boots the tree, and returns what init told the parent last, once the machine has ended.
 fn boot(tree: &Tree, more_words: &str, faults: &str) -> Option<String> {
     let (kernel, qemu) = equipment()?;
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    image(
-        tree,
-        &kernel,
-        format!("{COMMAND_LINE}{more_words}"),
-        &path("eif"),
-    );
-    fs::write(path("faults"), faults).unwrap();
-    let told = last_word(UnixListener::bind(path(&format!("vsock_{EXIT_STATUS_PORT}"))).unwrap());
-    let options = [
-        ("--eif", "eif"),
-        ("--vsock", "vsock"),
-        ("--pki-dir", "pki"),
-        ("--faults", "faults"),
-    ]
-    .map(|(option, name)| [option.to_owned(), path(name).display().to_string()]);
-    let words = ["emulate", "--console", "--memory", "256MiB", "--qemu"].map(str::to_owned);
-    let words = words.into_iter().chain([qemu.display().to_string()]);
-    let emulate = Emulate::try_parse_from(words.chain(options.into_iter().flatten())).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    // Where init refuses, the emulator says that the machine ended before its heartbeat.
-    let _ = runtime.block_on(emulate::run(emulate.arguments));
-    // Whatever it said is here; a machine that said nothing is no reason to wait.
-    drop(std::os::unix::net::UnixStream::connect(path(&format!(
-        "vsock_{EXIT_STATUS_PORT}"
-    ))));
-    Some(told.join().unwrap())
-}
-
-/// Reads one connection to its end.
-fn last_word(listener: UnixListener) -> JoinHandle<String> {
-    std::thread::spawn(move || {
+    let machine = Setting::new(tree, &kernel, more_words, faults);
+    let listener = machine.listener(EXIT_STATUS_PORT);
+    let told = std::thread::spawn(move || {
         let mut line = String::new();
-        listener
-            .accept()
-            .unwrap()
-            .0
-            .read_to_string(&mut line)
-            .unwrap();
+        let mut connection = listener.accept().unwrap().0;
+        connection.read_to_string(&mut line).unwrap();
         line
-    })
+    });
+    machine.run(&qemu);
+    // Whatever it said is here; a machine that said nothing is no reason to wait.
+    drop(UnixStream::connect(
+        machine.path(&format!("vsock_{EXIT_STATUS_PORT}")),
+    ));
+    Some(told.join().unwrap())
 }
 
 #[test]
@@ -186,6 +197,26 @@ fn a_module_without_randomness_starts_nothing() {
         };
         assert_eq!(told, refused);
     }
+}
+
+#[test]
+fn a_parent_that_holds_the_line_cannot_keep_the_machine() {
+    let Some((kernel, qemu)) = equipment() else {
+        return;
+    };
+    let machine = Setting::new(&tree(), &kernel, "", "");
+    let listener = machine.listener(EXIT_STATUS_PORT);
+    let held = std::thread::spawn(move || {
+        let connection = listener.accept().unwrap().0;
+        let mut line = [0; 10];
+        (&connection).read_exact(&mut line).unwrap();
+        (connection, line)
+    });
+    let began = Instant::now();
+    machine.run(&qemu);
+    assert!(began.elapsed() < Duration::from_secs(60));
+    // The connection was open until now.
+    assert_eq!(&held.join().unwrap().1, b"exited 42\n");
 }
 
 /// Without the tools that the guest's shell uses the tests above would prove nothing.
