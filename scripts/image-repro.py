@@ -12,6 +12,7 @@ the same bytes; 1: different, and `nacre image diff` has said where; 2: not buil
 import argparse
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -28,6 +29,17 @@ PROGRAMS = {"--enclave": "enclave/x86_64-unknown-linux-gnu/image/nacre-enclave",
             "--worker": "enclave/x86_64-unknown-linux-gnu/image/nacre-worker",
             "--init": "init/x86_64-unknown-linux-gnu/image/nacre-init"}
 
+# Everything that is in the image. What comes in besides is to be seen here, in a review.
+FILES = {
+    "kernel", "/init", "/dev/console", "/etc/nacre/boot", "/etc/nacre/egress", "/etc/nacre/manifest",
+    "/usr/bin/nacre-enclave", "/usr/bin/nacre-worker", "/usr/lib/nacre/libonnxruntime.so",
+    "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6",
+    "/lib/x86_64-linux-gnu/libdl.so.2", "/lib/x86_64-linux-gnu/libgcc_s.so.1", "/lib/x86_64-linux-gnu/libm.so.6",
+    "/lib/x86_64-linux-gnu/libpthread.so.0", "/lib/x86_64-linux-gnu/librt.so.1",
+    "/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
+}
+LARGEST = 90_000_000
+
 
 class BuildFailed(Exception):
     """The image could not be built; the build has said why."""
@@ -43,7 +55,24 @@ def main():
         except BuildFailed as error:
             print(f"image-repro: {error}", file=sys.stderr)
             return 2
-        return compare(first, second)
+        return 1 if check_contents(first) + compare(first, second) else 0
+
+
+def check_contents(image):
+    """Counts what is wrong with the list of files, their licences, or the size."""
+    measured = subprocess.run([str(NACRE), "image", "measure", "--sbom", str(image)], capture_output=True, check=True,
+                              stdin=subprocess.DEVNULL)
+    components = json.loads(measured.stdout)["components"]
+    files = {component["name"] for component in components if component["type"] in ("file", "operating-system")}
+    wrong = [f"{name} is in the image and should not be" for name in sorted(files - FILES)]
+    wrong += [f"{name} is missing" for name in sorted(FILES - files)]
+    wrong += [f"{component['name']} has no licence" for component in components
+              if component["type"] == "library" and not component.get("licenses")]
+    if image.stat().st_size > LARGEST:
+        wrong.append(f"{image.stat().st_size} bytes are more than the promised {LARGEST}")
+    for sentence in wrong:
+        print(f"image-repro: {sentence}", file=sys.stderr)
+    return len(wrong)
 
 
 def assembled(folder):
