@@ -1,4 +1,4 @@
-//! A Nitro Secure Module without AWS.
+//! A Nitro enclave without AWS: its Secure Module, its connections, and the image itself in a virtual machine.
 //!
 //! The crate speaks the NSM's own request and response encoding, keeps PCRs as the hardware
 //! does, and signs attestation documents of exactly the shape that AWS signs, under a
@@ -15,7 +15,11 @@
 //! - [`pki`]: the development root on disk, and the chain of short-lived certificates below it.
 //! - [`measure`]: PCR0–2 for programs that run as plain processes.
 //! - [`socket`]: the Unix socket front.
-//! - [`cli`]: the arguments and the main loop of `nacre nsm-emulator`.
+//! - [`nsm_device`]: the vhost-user front: the module as a device of a virtual machine.
+//! - [`vsock`]: the machine's connections to its parent.
+//! - [`machine`]: an enclave image in QEMU with both devices.
+//! - [`faults`]: what can go wrong, put in force on purpose on any of them.
+//! - [`cli`] and [`emulate`]: the arguments and the main loops of `nacre nsm-emulator` and `nacre emulate`.
 //! - [`testing`]: signed and forged documents for other crates' tests.
 
 mod cbor;

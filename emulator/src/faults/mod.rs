@@ -21,3 +21,6 @@ pub use fault::{Fault, FaultError, Timed};
 pub use file::{FileError, Watched};
 pub use module::{Answer, FaultyNsm};
 pub use span::{Span, SpanError, Step};
+
+#[cfg(test)]
+mod tests;
