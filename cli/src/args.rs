@@ -138,6 +138,12 @@ pub(crate) struct DevArgs {
     /// process, emulator: how long the emulated NSM takes for one call, milliseconds.
     #[arg(long)]
     pub(crate) nsm_latency_ms: Option<u64>,
+    /// emulator: faults to inject, as in `nacre emulate --faults`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) faults: Option<PathBuf>,
+    /// An enclave that runs and no longer answers is killed after this long [default: 20s].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) hung_after: Option<nacre_protocol::manifest::Timeout>,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
     /// Leave when standard input closes.

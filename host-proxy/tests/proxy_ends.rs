@@ -99,9 +99,8 @@ async fn live(mut stream: Stream, last: Last, word: Vec<u8>) -> (Vec<u8>, Result
             return (read, Ok(()));
         }
     }
-    let ended = timeout(SOON, stream.read_to_end(&mut read))
-        .await
-        .expect("an end");
+    let ended = timeout(SOON, stream.read_to_end(&mut read)).await;
+    let ended = ended.unwrap_or_else(|_| panic!("no end within {SOON:?}"));
     (read, ended.map(drop).map_err(|error| error.kind()))
 }
 

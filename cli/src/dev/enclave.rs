@@ -43,6 +43,9 @@ impl DevEnclave {
         };
         match args.enclave {
             EnclaveKind::Process if args.eif.is_some() => does_not_fit("--eif", "process"),
+            EnclaveKind::Process | EnclaveKind::Nitro if args.faults.is_some() => {
+                does_not_fit("--faults", "process or nitro")
+            }
             EnclaveKind::Process => Ok(Self::Process(Box::new(Binaries::find(
                 args.onnxruntime.as_deref(),
             )?))),
@@ -108,6 +111,12 @@ impl DevEnclave {
                 "--nsm-latency-ms",
                 Some(latency.to_string().into()),
             )]));
+        }
+        if let Some(faults) = &args.faults {
+            arguments.extend(words([("--faults", Some(faults.clone().into()))]));
+        }
+        if let Some(patience) = args.hung_after {
+            arguments.extend(words([("--hung-after", Some(patience.to_string().into()))]));
         }
         if let Some(memory) = args.memory {
             arguments.extend(words([("--memory", Some(memory.to_string().into()))]));

@@ -1,5 +1,6 @@
 //! The faults in force, shared by those who set them and those who show them.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -145,34 +146,33 @@ impl Faults {
     pub(super) fn judge(&self, operation: Option<Operation>) -> (Verdict, Duration) {
         let mut verdict = Verdict::Serve;
         let mut latency = Duration::ZERO;
+        let random = operation == Some(Operation::GetRandom);
         for active in self.lock().iter_mut() {
-            match active.fault {
-                Fault::NsmLatency { by } => latency += by.duration(),
+            let found = match active.fault {
+                Fault::NsmLatency { by } => {
+                    latency += by.duration();
+                    None
+                }
                 Fault::NsmError {
                     code,
                     every,
                     operation: only,
-                } => {
-                    if active.hits(every.get(), only, operation) {
-                        verdict = verdict.or(Verdict::Refuse(code));
-                    }
-                }
+                } => active
+                    .hits(every, only, operation)
+                    .then_some(Verdict::Refuse(code)),
                 Fault::NsmSilence {
                     every,
                     operation: only,
-                } => {
-                    if active.hits(every.get(), only, operation) {
-                        verdict = Verdict::Silence;
-                    }
+                } => active
+                    .hits(every, only, operation)
+                    .then_some(Verdict::Silence),
+                Fault::EntropyFailure {} => {
+                    random.then_some(Verdict::Refuse(ErrorCode::InternalError))
                 }
-                Fault::EntropyFailure {} if operation == Some(Operation::GetRandom) => {
-                    verdict = verdict.or(Verdict::Refuse(ErrorCode::InternalError));
-                }
-                Fault::EntropyConstant { byte } if operation == Some(Operation::GetRandom) => {
-                    verdict = verdict.or(Verdict::Constant(byte));
-                }
-                _ => {}
-            }
+                Fault::EntropyConstant { byte } => random.then_some(Verdict::Constant(byte)),
+                _ => None,
+            };
+            verdict = verdict.or(found);
         }
         (verdict, latency)
     }
@@ -226,11 +226,16 @@ impl Active {
         self.fault == timed.fault && self.until.is_none() && timed.lasts.is_none()
     }
 
-    fn hits(&mut self, every: u32, only: Option<Operation>, asked: Option<Operation>) -> bool {
+    fn hits(
+        &mut self,
+        every: NonZeroU32,
+        only: Option<Operation>,
+        asked: Option<Operation>,
+    ) -> bool {
         if only.is_some() && only != asked {
             return false;
         }
         self.seen += 1;
-        self.seen.is_multiple_of(u64::from(every))
+        self.seen.is_multiple_of(u64::from(every.get()))
     }
 }

@@ -75,8 +75,12 @@ impl FaultyNsm {
 }
 
 impl Verdict {
-    /// The first fault that hits wins.
-    pub(super) fn or(self, later: Self) -> Self {
-        if self == Self::Serve { later } else { self }
+    /// The first fault that hits wins, but silence is the end of all words.
+    pub(super) fn or(self, found: Option<Self>) -> Self {
+        match found {
+            Some(Self::Silence) => Self::Silence,
+            Some(found) if self == Self::Serve => found,
+            _ => self,
+        }
     }
 }

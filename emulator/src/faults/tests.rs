@@ -257,7 +257,7 @@ async fn commands_add_and_clear() {
     let control = Control::bind(&path, faults.clone()).unwrap();
     let serving = tokio::spawn(control.serve());
     send(&path, &Order::Add(fault.clone())).await.unwrap();
-    assert_eq!(faults.current(), [fault.fault.clone()]);
+    assert_eq!(faults.current(), std::slice::from_ref(&fault.fault));
     assert!(faults.next_end().is_some());
     for _ in 1..256 {
         send(&path, &Order::Add(fault.clone())).await.unwrap();

@@ -105,18 +105,13 @@ async fn race(mut waiting: VecDeque<SocketAddr>) -> io::Result<TcpStream> {
             trying.push(TcpStream::connect(address));
         }
         let next = Instant::now() + NEXT;
-        loop {
-            tokio::select! {
-                tried = trying.next() => match tried {
-                    Some(Ok(stream)) => return Ok(stream),
-                    Some(Err(error)) => {
-                        failure = error;
-                        break;
-                    }
-                    None => return Err(failure),
-                },
-                () = sleep_until(next), if !waiting.is_empty() => break,
-            }
+        tokio::select! {
+            tried = trying.next() => match tried {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => failure = error,
+                None => return Err(failure),
+            },
+            () = sleep_until(next), if !waiting.is_empty() => {}
         }
     }
 }

@@ -85,5 +85,8 @@ pub(crate) async fn until(mut so: impl FnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(SOON, wait).await.expect("it does not become so");
+    assert!(
+        timeout(SOON, wait).await.is_ok(),
+        "it does not become so within {SOON:?}"
+    );
 }

@@ -29,8 +29,8 @@ fn models_are_deployed_and_called_with_a_policy_made_from_the_image() -> anyhow:
         site.answers(example, &digest)?;
     }
 
-    let open =
-        AttestedConnection::open(&site.node()?.to_string().parse()?, &site.trust()?, PATIENCE);
+    let (endpoint, trust) = (site.node()?.to_string().parse()?, site.trust()?);
+    let open = AttestedConnection::open(&endpoint, &trust, PATIENCE);
     let connection = site.runtime.block_on(open)?;
     let measured = platform.json(&["image", "measure", &word(&site.image)])?;
     let found = connection.enclave().trusted().evidence().pcrs();

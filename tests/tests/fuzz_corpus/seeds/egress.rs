@@ -25,7 +25,7 @@ fn connect_request(seeds: &mut Seeds) {
         ),
         (
             "refused-too-long.lines",
-            with(&"a: b\r\n".repeat(40).trim_end().to_owned()),
+            with("a: b\r\n".repeat(40).trim_end()),
         ),
         ("refused-method", GOOD.replace("CONNECT", "GET")),
         (
@@ -84,7 +84,7 @@ fn connect_answer(seeds: &mut Seeds) {
         ),
         (
             "refused-too-long.lines",
-            with(&"a: b\r\n".repeat(40).trim_end().to_owned()),
+            with("a: b\r\n".repeat(40).trim_end()),
         ),
     ] {
         seeds.add("connect_answer", verdict, head);
