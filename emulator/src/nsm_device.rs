@@ -6,7 +6,7 @@
 //! interrupted, or it reports `ENODATA`. A request and its room may also come in one chain, as the virtio specification
 //! would have it.
 //!
-//! The driver waits 5 s ([`DRIVER_PATIENCE`]), then takes back whatever was used and gives up. What is not answered at
+//! The driver waits two minutes ([`DRIVER_PATIENCE`]), then takes back whatever was used and gives up. What is not answered at
 //! all (a fault, or a module that is busy for longer) is therefore given back at once but without an interrupt: the
 //! driver finds it when it gives up, and its queue does not run dry.
 //!
@@ -36,13 +36,13 @@ use crate::vsock::Stop;
 /// The device's number among virtio devices (virtio 1.3 §5, "Nitro Secure Module").
 pub const VIRTIO_ID: u32 = 33;
 /// How long the kernel's driver waits for an answer (`NSM_DEFAULT_TIMEOUT_MSECS`).
-pub const DRIVER_PATIENCE: Duration = Duration::from_secs(5);
+pub const DRIVER_PATIENCE: Duration = Duration::from_secs(120);
 
 const VIRTIO_F_VERSION_1: u64 = 1 << 32;
 const QUEUE_SIZE: usize = 64;
 /// A module that is busy for longer than the driver waits is free again shortly before the driver gives up, so that the
 /// next request is taken while somebody still waits for it.
-const LONGEST_BUSY: Duration = Duration::from_millis(4_800);
+const LONGEST_BUSY: Duration = Duration::from_secs(115);
 
 type Memory = GuestMemoryMmap<()>;
 type Guard = GuestMemoryLoadGuard<Memory>;

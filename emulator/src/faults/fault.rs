@@ -22,7 +22,7 @@ use crate::vsock::wire::{Damage, Side, Trouble, Which, WireFault};
 #[non_exhaustive]
 pub enum Fault {
     /// The module is busy with each request for this much longer; others wait. Several add up. The kernel's driver
-    /// gives up after 5 s, so a device answers nothing that takes longer.
+    /// gives up after two minutes, so a device answers nothing that takes longer.
     NsmLatency {
         /// By how much.
         by: Span,
@@ -38,7 +38,7 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         operation: Option<Operation>,
     },
-    /// The module never answers: the kernel's driver waits for 5 s and reports a timeout; a client of the socket waits
+    /// The module never answers: the kernel's driver waits for two minutes and reports a timeout; a client of the socket waits
     /// for as long as it likes, while others are served.
     NsmSilence {
         /// Only each n-th request, as above.
