@@ -36,7 +36,9 @@ demo-enclave: setup build image ## the same with the real image, booted on this 
 test: setup build ## run every test (cargo-nextest if installed, else cargo test)
 	cargo test --workspace --doc --quiet $(FEATURES) --locked
 	@set -e; if $(NACRE) doctor --for emulator >/dev/null; then \
-		$(MAKE) --no-print-directory image; export NACRE_REQUIRE_EIF=1; \
+		$(MAKE) --no-print-directory image; $(PYTHON) scripts/image-repro.py --assembly; \
+		NACRE_TEST_KERNEL=$$($(NACRE) image fetch kernel); NACRE_TEST_QEMU=$$($(NACRE) image fetch qemu); \
+		export NACRE_REQUIRE_EIF=1 NACRE_TEST_KERNEL NACRE_TEST_QEMU; \
 	else \
 		echo "left out: tests that boot the image, which this machine cannot build (nacre doctor --for emulator)"; \
 	fi; \

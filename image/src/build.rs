@@ -25,7 +25,7 @@ use crate::licences::{Made, components};
 use crate::measure::Measurements;
 use crate::ramdisk::{Inputs, Libraries, ramdisks};
 use crate::sbom::custom_metadata;
-use crate::toolchain::toolchain;
+use crate::toolchain::{Toolchain, toolchain};
 pub(crate) use onnxruntime::VERSION as ONNXRUNTIME_VERSION;
 pub(crate) use programs::{Rust, TARGET};
 
@@ -105,13 +105,7 @@ pub fn build(options: &Options, cache: &Cache) -> Result<Built, BuildError> {
     let lock = |name| Lock::of_workspace(&options.workspace, name);
     let toolchain = toolchain(cache, &lock("toolchain")?)?;
     let userland = debian::tree(cache, &lock("userland")?, Layout::Apart, "1", |_| Ok(()))?;
-    let config = options.workspace.join(KERNEL_CONFIG);
-    let recipe = Recipe {
-        lock: &lock("kernel")?,
-        config: &fs::read_to_string(&config).map_err(at(&config))?,
-        toolchain: &toolchain,
-    };
-    let kernel = kernel(cache, &recipe, options.jobs)?;
+    let kernel = kernel_by(&options.workspace, cache, &toolchain, options.jobs)?;
     let programs = programs::build(options, cache, &toolchain)?;
     let paths = MachinePaths::of(&options.workspace, cache, &programs.rust);
     for file in programs.built_here() {
@@ -159,6 +153,31 @@ pub fn build(options: &Options, cache: &Cache) -> Result<Built, BuildError> {
         previous,
         parts: parts(&kernel, &inputs, &ramdisks.libraries)?,
     })
+}
+
+/// The kernel that images of this workspace boot, from the cache, built if need be.
+///
+/// # Errors
+///
+/// When compiler or source cannot be had, or the build fails.
+pub fn kernel_of(workspace: &Path, cache: &Cache, jobs: usize) -> Result<Kernel, BuildError> {
+    let toolchain = toolchain(cache, &Lock::of_workspace(workspace, "toolchain")?)?;
+    kernel_by(workspace, cache, &toolchain, jobs)
+}
+
+fn kernel_by(
+    workspace: &Path,
+    cache: &Cache,
+    toolchain: &Toolchain,
+    jobs: usize,
+) -> Result<Kernel, BuildError> {
+    let config = workspace.join(KERNEL_CONFIG);
+    let recipe = Recipe {
+        lock: &Lock::of_workspace(workspace, "kernel")?,
+        config: &fs::read_to_string(&config).map_err(at(&config))?,
+        toolchain,
+    };
+    Ok(kernel(cache, &recipe, jobs)?)
 }
 
 /// The allow-list's text; a malformed one would only be noticed when the enclave boots.

@@ -2,6 +2,7 @@
 
 mod build;
 mod diff;
+mod fetch;
 mod measure;
 mod policy;
 mod sign;
@@ -23,6 +24,8 @@ pub enum ImageCommand {
     Build(build::BuildArgs),
     /// Write the lock files of Debian packages anew, with the newest versions that the archive signs. PCRs change.
     UpdateLocks(build::UpdateLocksArgs),
+    /// Have what building and emulating need in the cache, and print where it is.
+    Fetch(fetch::FetchArgs),
     /// Check an image and print its PCRs, or with --sbom what is in it.
     Measure(measure::MeasureArgs),
     /// Sign an image with a P-384 key, in a file or a PKCS#11 token: PCR8. A signature that it has is replaced.
@@ -42,6 +45,7 @@ pub fn run(command: ImageCommand, json: bool) -> Result<ExitCode, ImageError> {
     match command {
         ImageCommand::Build(args) => build::run(&args, json),
         ImageCommand::UpdateLocks(args) => build::run_update(&args, json),
+        ImageCommand::Fetch(args) => fetch::run(&args, json),
         ImageCommand::Measure(args) => measure::run(&args, json),
         ImageCommand::Sign(args) => sign::run(&args, json),
         ImageCommand::Diff(args) => diff::run(&args, json),

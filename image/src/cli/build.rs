@@ -145,19 +145,19 @@ impl LockName {
     }
 }
 
-fn workspace(given: Option<&Path>) -> Result<PathBuf, BuildError> {
+pub(crate) fn workspace(given: Option<&Path>) -> Result<PathBuf, BuildError> {
     find_workspace(given.unwrap_or(Path::new(".")))
 }
 
 /// The user's cache; what it tells goes to standard error, as standard output is for the result.
-fn cache() -> Result<Cache, BuildError> {
+pub(crate) fn cache() -> Result<Cache, BuildError> {
     Ok(Cache::open()?.telling(|line| {
         // Nobody reads it: no reason to stop.
         let _ = writeln!(io::stderr(), "{line}");
     }))
 }
 
-fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -65,6 +65,12 @@ impl QemuDir {
         Err(DebianError::Probe { what })
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// `qemu-system-x86_64` through the loader and with the libraries and firmware that came along;
     /// the caller adds the machine.
     #[must_use]

@@ -25,8 +25,8 @@ fn no_change_of_bytes_is_accepted_and_a_crowd_leaves_nothing_behind() -> anyhow:
     let wire = site.runtime.block_on(HostileWire::start(site.node()?))?;
     let changes = [
         (Way::In, 40, Change::Flip),
-        (Way::In, 900, Change::Duplicate(64)),
-        (Way::In, 700, Change::Cut),
+        (Way::In, 350, Change::Duplicate(64)),
+        (Way::In, 420, Change::Cut),
         (Way::Out, 200, Change::Flip),
         (Way::Out, 2_000, Change::Inject(32)),
         (Way::Out, 3_000, Change::Swap(16)),

@@ -33,6 +33,7 @@ fn models_are_deployed_and_called_with_a_policy_made_from_the_image() -> anyhow:
     let open = AttestedConnection::open(&endpoint, &trust, PATIENCE);
     let connection = site.runtime.block_on(open)?;
     let measured = platform.json(&["image", "measure", &word(&site.image)])?;
+    let measured = &measured["measurements"];
     let found = connection.enclave().trusted().evidence().pcrs();
     for (index, name) in [(0, "pcr0"), (1, "pcr1"), (2, "pcr2")] {
         let pcr = found
