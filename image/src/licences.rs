@@ -293,7 +293,7 @@ fn crates(made: &Made<'_>) -> Result<Vec<Component>, LicenceError> {
                 None => all.push(Component {
                     name: name.to_owned(),
                     version: version.to_owned(),
-                    licence: licence.to_owned(),
+                    licence: spdx(licence),
                     source: crate_url(name, version),
                     files: files.collect(),
                 }),
@@ -312,6 +312,11 @@ fn line_of_tree(line: &str) -> Option<(&str, &str, &str)> {
         words.next()?.strip_prefix('v')?,
         licence.trim(),
     ))
+}
+
+/// Cargo still takes `MIT/Apache-2.0`, which SPDX does not know.
+fn spdx(licence: &str) -> String {
+    licence.replace('/', " OR ")
 }
 
 fn crate_url(name: &str, version: &str) -> String {
@@ -334,6 +339,12 @@ mod tests {
             size: 1,
             sha256: "0".repeat(64),
         }
+    }
+
+    #[test]
+    fn old_licence_fields_become_spdx_expressions() {
+        assert_eq!(spdx("MIT/Apache-2.0"), "MIT OR Apache-2.0");
+        assert_eq!(spdx("MIT OR Zlib"), "MIT OR Zlib");
     }
 
     #[test]
