@@ -66,9 +66,11 @@ examples: setup ## train the example models anew, compare with the committed one
 	$(DEPS)/training/bin/python examples/train.py --verify
 	$(DEPS)/training/bin/python examples/check.py
 
-bench: setup ## measure what SPECIFICATION.md promises, in a release build
+bench: setup build image ## measure what SPECIFICATION.md promises, in a release build
 	cargo build --release --workspace $(FEATURES) --locked
-	$${CARGO_TARGET_DIR:-target}/release/nacre-bench
+	cargo build --release -p nacre-emulator --example vsock_bench --locked
+	@set -e; NACRE_TEST_KERNEL=$$($(NACRE) image fetch kernel); NACRE_TEST_QEMU=$$($(NACRE) image fetch qemu); \
+	export NACRE_TEST_KERNEL NACRE_TEST_QEMU; set -x; $${CARGO_TARGET_DIR:-target}/release/nacre-bench
 	attestation-verifier/peers/bench.sh
 
 image: setup build ## build the enclave image, target/image/nacre.eif (the first time its kernel too: minutes)

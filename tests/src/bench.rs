@@ -1,10 +1,12 @@
-//! `make bench`: what SPECIFICATION.md promises, measured. A section a module: [`models`], [`attested`] and [`bytes`].
+//! `make bench`: what SPECIFICATION.md promises, measured. A section a module: [`models`], [`attested`], [`bytes`]
+//! and [`enclave`].
 
 pub mod attested;
 pub mod bare;
 pub mod bytes;
 pub mod bytes_load;
 pub mod bytes_peers;
+pub mod enclave;
 pub mod fairness;
 pub mod graph;
 pub mod load;

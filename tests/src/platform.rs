@@ -88,6 +88,11 @@ impl Platform {
         self.ready[field].as_str().unwrap_or_default()
     }
 
+    /// The same for a number.
+    pub fn ready_number(&self, field: &str) -> Option<u64> {
+        self.ready[field].as_u64()
+    }
+
     /// A `nacre` command of this platform's user.
     pub fn nacre<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = nacre(self.home());

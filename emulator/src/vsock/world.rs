@@ -3,11 +3,12 @@
 //!
 //! Tests run it through every short order of events and through long random ones; a fuzzer goes on from there.
 
+mod guest;
+mod host;
+
 use crate::vsock::connection::Input;
-use crate::vsock::packet::{
-    Header, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM,
-};
-use crate::vsock::table::{Limits, PARENT_CID, Routed, Table, Token};
+use crate::vsock::packet::{Header, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND};
+use crate::vsock::table::{Limits, Routed, Table, Token};
 use crate::vsock::wire::{Damage, Trouble, Which, WireFault};
 
 const GUEST_CID: u64 = 16;
@@ -290,63 +291,6 @@ impl World {
         Err(Broken("it never comes to rest"))
     }
 
-    fn guest_writes(&mut self, count: u32) {
-        let ended = self.guest.said & SHUTDOWN_SEND != 0 || self.guest.told & SHUTDOWN_RECEIVE != 0;
-        let count = count.min(self.guest_room());
-        if ended || count == 0 {
-            return;
-        }
-        let bytes: Vec<u8> = (0..count)
-            .map(|place| byte(self.guest.wrote + place))
-            .collect();
-        self.guest.wrote += count;
-        self.send(Op::Data, &bytes);
-    }
-
-    fn guest_room(&self) -> u32 {
-        let on_the_way = self.guest.wrote.wrapping_sub(self.guest.taken_by_host);
-        self.guest.window_of_host.saturating_sub(on_the_way)
-    }
-
-    fn guest_reads(&mut self, count: u32) {
-        let unread = self.guest.came - self.guest.read;
-        if unread > 0 && count > 0 {
-            self.guest.read += count.min(unread);
-            self.send(Op::CreditUpdate, &[]);
-        }
-    }
-
-    fn guest_says(&mut self, flags: u32) {
-        self.guest.said |= flags;
-        self.send(Op::Shutdown, &[]);
-    }
-
-    fn host_reads(&mut self, count: usize) -> Checked {
-        let Some(connection) = self.table.get(self.token) else {
-            return Ok(());
-        };
-        let mut left = count;
-        while left > 0 && !self.host.ends_reading {
-            let bytes = connection.for_host(0);
-            let bytes = &bytes[..bytes.len().min(left)];
-            if bytes.is_empty() {
-                break;
-            }
-            check(!self.host.saw_end, "the host gets bytes after the end")?;
-            for found in bytes {
-                check(
-                    *found == byte(self.host.came),
-                    "the host gets other bytes than were sent",
-                )?;
-                self.host.came += 1;
-            }
-            left -= bytes.len();
-            let taken = bytes.len();
-            connection.host_took(taken);
-        }
-        Ok(())
-    }
-
     /// The guest sends a packet, which reaches the table at once.
     fn send(&mut self, op: Op, payload: &[u8]) {
         let port = self.peer_port();
@@ -399,37 +343,6 @@ impl World {
         }
     }
 
-    /// The device learns from the host's socket what there is to be learnt.
-    fn host_moves(&mut self) {
-        let Some(connection) = self.table.get(self.token) else {
-            return;
-        };
-        if self.host.ends_reading {
-            connection.host_deaf();
-        }
-        if !connection.is_open() {
-            return;
-        }
-        let waiting = self.host.wrote - self.host.passed;
-        let wanted = u32::try_from(connection.wanted_of_host()).unwrap_or(u32::MAX);
-        let count = waiting.min(wanted);
-        if count > 0 {
-            let bytes: Vec<u8> = (0..count)
-                .map(|place| byte(self.host.passed + place))
-                .collect();
-            connection.host_bytes(0, &bytes);
-            self.host.passed += count;
-        }
-        let read_all = self.host.passed == self.host.wrote;
-        if self.host.ends_writing && (read_all && wanted > count || connection.host_read_ends()) {
-            if self.host.breaks_off {
-                connection.host_broke_off();
-            } else {
-                connection.host_finished();
-            }
-        }
-    }
-
     /// The host may see an end only where there is one.
     fn check_end(&self) -> Checked {
         let finished = self.guest.said & SHUTDOWN_SEND != 0;
@@ -477,81 +390,6 @@ impl World {
             self.settle()?;
         }
         Err(Broken("the two talk without end"))
-    }
-
-    fn guest_receives(&mut self, header: &Header, payload: &[u8]) -> Checked {
-        self.guest.window_of_host = header.buffer;
-        self.guest.taken_by_host = header.forwarded;
-        if self.guest.gone || (self.guest.closed && header.op != Ok(Op::Reset)) {
-            // Linux, once closed, waits for nothing but the reset.
-            return Ok(());
-        }
-        match header.op {
-            Ok(Op::Request) => {
-                self.guest.open = true;
-                self.send(Op::Response, &[]);
-                self.settle()
-            }
-            Ok(Op::Response) => {
-                check(!self.guest.open, "two answers to one question")?;
-                self.guest.open = true;
-                Ok(())
-            }
-            Ok(Op::Data) => self.guest_gets(payload),
-            Ok(Op::Shutdown) => {
-                let news = header.flags & !self.guest.told;
-                check(news != 0, "an end is said twice")?;
-                check(self.guest.told & !header.flags == 0, "an end is taken back")?;
-                self.guest.told = header.flags;
-                if self.guest.told == SHUTDOWN_BOTH && self.guest.read == self.guest.came {
-                    self.guest.gone = true;
-                    self.guest.closed = true;
-                    self.send(Op::Reset, &[]);
-                }
-                Ok(())
-            }
-            Ok(Op::CreditRequest) => {
-                self.send(Op::CreditUpdate, &[]);
-                Ok(())
-            }
-            Ok(Op::CreditUpdate) => Ok(()),
-            Ok(Op::Reset) | Err(_) => Err(Broken("a packet that makes no sense")),
-        }
-    }
-
-    fn guest_gets(&mut self, payload: &[u8]) -> Checked {
-        check(self.guest.open, "bytes before the connection is open")?;
-        check(
-            self.guest.told & SHUTDOWN_SEND == 0,
-            "the guest gets bytes after the end",
-        )?;
-        check(!payload.is_empty(), "a packet of no bytes")?;
-        for found in payload {
-            check(
-                *found == byte(self.guest.came),
-                "the guest gets other bytes than were sent",
-            )?;
-            self.guest.came += 1;
-        }
-        let unread = self.guest.came - self.guest.read;
-        check(unread <= WINDOW, "the guest gets more than it has room for")
-    }
-}
-
-impl Guest {
-    fn packet(&self, host_port: u32, op: Op) -> Header {
-        Header {
-            source_cid: GUEST_CID,
-            destination_cid: PARENT_CID,
-            source_port: GUEST_PORT,
-            destination_port: host_port,
-            length: 0,
-            kind: TYPE_STREAM,
-            op: Ok(op),
-            flags: 0,
-            buffer: WINDOW,
-            forwarded: self.read,
-        }
     }
 }
 

@@ -2,16 +2,17 @@
 //! Without arguments it measures all of them.
 
 use anyhow::bail;
-use nacre_tests::bench::{attested, bytes, bytes_peers, models, report};
+use nacre_tests::bench::{attested, bytes, bytes_peers, enclave, models, report};
 use nacre_tests::platform::repository;
 
 /// A section's name and what measures it.
 type Section = (&'static str, fn() -> anyhow::Result<String>);
 
-const SECTIONS: [Section; 3] = [
+const SECTIONS: [Section; 4] = [
     ("bench", models::run),
     ("attested", attested::run),
     ("bytes", bytes::run),
+    ("enclave", enclave::run),
 ];
 
 fn main() -> anyhow::Result<()> {
