@@ -33,6 +33,7 @@ pub mod nsm;
 pub mod nsm_device;
 pub mod pki;
 pub mod socket;
+mod socket_file;
 pub mod testing;
 mod vhost_user;
 pub mod vsock;

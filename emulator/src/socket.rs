@@ -12,14 +12,10 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::Mode;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
@@ -28,29 +24,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::faults::{Faults, FaultyNsm};
 use crate::nsm::{self, ErrorCode, Nsm};
+use crate::socket_file::SocketFile;
+
+pub use crate::socket_file::SocketError as BindError;
 
 /// The longest frame that is read past, in bytes.
 pub const MAX_DRAINED: usize = 64 * 1024;
-
-/// A socket that could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// Somebody answers there.
-    #[error("{} is in use: another emulator listens there", .0.display())]
-    InUse(PathBuf),
-    /// Something else has that name.
-    #[error("{} exists and is no socket", .0.display())]
-    NotASocket(PathBuf),
-    /// The system refused, e.g. because the path is longer than 107 bytes.
-    #[error("cannot listen on {}: {source}", path.display())]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// How the front behaves.
 #[derive(Clone, Debug)]
@@ -92,8 +71,7 @@ pub fn system_clock() -> u64 {
 #[derive(Debug)]
 pub struct Socket {
     listener: UnixListener,
-    path: PathBuf,
-    file: (u64, u64),
+    _file: SocketFile,
 }
 
 impl Socket {
@@ -109,16 +87,12 @@ impl Socket {
             path: path.to_owned(),
             source,
         };
-        remove_stale(path)?;
-        let listener = listen(path).map_err(|error| failed(error.into()))?;
-        let listener = std::os::unix::net::UnixListener::from(listener);
-        let file = identify(path).map_err(failed)?;
+        let (listener, file) = SocketFile::bind(path)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         Ok(Self {
             listener,
-            path: path.to_owned(),
-            file,
+            _file: file,
         })
     }
 
@@ -164,14 +138,6 @@ impl Socket {
     /// The next connection.
     pub(crate) async fn accept(&self) -> io::Result<UnixStream> {
         Ok(self.listener.accept().await?.0)
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if identify(&self.path).is_ok_and(|file| file == self.file) {
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }
 
@@ -256,50 +222,6 @@ async fn write_frame(stream: &mut UnixStream, answer: &[u8]) -> io::Result<()> {
     stream
         .write_all(&[&length.to_be_bytes(), answer].concat())
         .await
-}
-
-fn remove_stale(path: &Path) -> Result<(), BindError> {
-    let failed = |source| BindError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let kind = match std::fs::symlink_metadata(path) {
-        Ok(metadata) => metadata.file_type(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    if !kind.is_socket() {
-        return Err(BindError::NotASocket(path.to_owned()));
-    }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(BindError::InUse(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            tracing::info!(path = %path.display(), "replacing a socket that nobody listens on");
-            std::fs::remove_file(path).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// A listening socket whose file never had another mode than 0600: Linux gives the file the mode
-/// that the socket has when it is bound.
-fn listen(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let address = SocketAddrUnix::new(path)?;
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-    rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, 128)?;
-    Ok(socket)
-}
-
-fn identify(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]

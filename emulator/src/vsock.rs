@@ -40,7 +40,6 @@ mod host;
 pub mod packet;
 pub mod pipe;
 mod queues;
-mod socket_file;
 mod stop;
 mod switch;
 pub mod table;
@@ -48,8 +47,8 @@ mod timers;
 pub mod wire;
 pub mod world;
 
+pub use crate::socket_file::SocketError;
 pub use device::{Device, DeviceError, Options};
-pub use socket_file::SocketError;
 pub use stop::Stop;
 pub use table::Limits;
 

@@ -1,6 +1,7 @@
 //! The socket front: framing, bounds, order, and what it leaves behind.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;

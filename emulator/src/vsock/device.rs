@@ -12,9 +12,9 @@ use vhost_user_backend::VhostUserDaemon;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
+use crate::socket_file::{SocketError, SocketFile};
 use crate::vsock::backend::{Backend, HOSTS_EVENT};
 use crate::vsock::host::path_of;
-use crate::vsock::socket_file::{SocketError, SocketFile};
 use crate::vsock::stop::Stop;
 use crate::vsock::switch::Switch;
 use crate::vsock::table::Limits;
