@@ -67,18 +67,21 @@ where
     if let Some(handle) = daemon.shutdown_handle() {
         stop.then(move || handle.shutdown());
     }
-    match daemon.wait() {
-        // QEMU may leave at any moment, in the middle of a word as well.
-        Ok(())
-        | Err(Error::HandleRequest(
+    orderly(daemon.wait()).map_err(failed)
+}
+
+/// How QEMU left: it may do so at any moment, in the middle of a word as well.
+pub(crate) fn orderly(ended: Result<(), Error>) -> Result<(), Error> {
+    match ended {
+        Err(Error::HandleRequest(
             Protocol::Disconnected | Protocol::PartialMessage | Protocol::SocketBroken(_),
         )) => Ok(()),
-        Err(error) => Err(failed(error)),
+        ended => ended,
     }
 }
 
 /// Waits until QEMU connects. `false`: it is not to be waited for any longer.
-fn wait_for(listener: &UnixListener, stop: &Stop) -> io::Result<bool> {
+pub(crate) fn wait_for(listener: &UnixListener, stop: &Stop) -> io::Result<bool> {
     loop {
         let mut waits = [
             PollFd::new(listener, PollFlags::IN),

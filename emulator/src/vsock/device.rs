@@ -6,13 +6,13 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use vhost::vhost_user::Listener;
 use vhost_user_backend::VhostUserDaemon;
 use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 
 use crate::socket_file::{SocketError, SocketFile};
+use crate::vhost_user::{orderly, wait_for};
 use crate::vsock::backend::{Backend, HOSTS_EVENT};
 use crate::vsock::host::path_of;
 use crate::vsock::stop::Stop;
@@ -173,31 +173,6 @@ impl Device {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        match ended {
-            // QEMU may leave at any moment, in the middle of a word as well.
-            Ok(())
-            | Err(vhost_user_backend::Error::HandleRequest(
-                vhost::vhost_user::Error::Disconnected
-                | vhost::vhost_user::Error::PartialMessage
-                | vhost::vhost_user::Error::SocketBroken(_),
-            )) => Ok(()),
-            Err(error) => Err(spoke_wrongly(error)),
-        }
-    }
-}
-
-/// Waits until QEMU connects. `false`: it is not to be waited for any longer.
-fn wait_for(listener: &UnixListener, stop: &Stop) -> io::Result<bool> {
-    loop {
-        let mut waits = [
-            PollFd::new(listener, PollFlags::IN),
-            PollFd::new(stop, PollFlags::IN),
-        ];
-        match poll(&mut waits, None) {
-            Ok(_) if stop.is_set() => return Ok(false),
-            Ok(_) if !waits[0].revents().is_empty() => return Ok(true),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        orderly(ended).map_err(spoke_wrongly)
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::raw::{c_char, c_int, c_ulong, c_void};
 
 #[path = "../vsock_guest/sys.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other guest needs more of it")]
 mod sys;
 
 use sys::{Listener, Socket};

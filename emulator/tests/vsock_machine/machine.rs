@@ -34,6 +34,11 @@ impl Machine {
             std::env::var_os("NACRE_TEST_KERNEL"),
             std::env::var_os("NACRE_TEST_QEMU"),
         ) else {
+            let required = std::env::var_os("NACRE_REQUIRE_EIF").is_some();
+            assert!(
+                !required,
+                "NACRE_TEST_KERNEL and NACRE_TEST_QEMU are not set"
+            );
             eprintln!(
                 "left out: NACRE_TEST_KERNEL and NACRE_TEST_QEMU do not say where kernel and QEMU are"
             );

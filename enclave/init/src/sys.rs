@@ -1,6 +1,9 @@
 //! What the kernel offers and no safe interface does: vsock addresses, the secure module's device, and entropy with credit.
 //! All of this crate's `unsafe` is here.
-#![allow(unsafe_code)]
+#![allow(
+    unsafe_code,
+    reason = "the ioctls of a first process have no safe wrapper"
+)]
 
 use std::fs::File;
 use std::io;

@@ -30,6 +30,11 @@ fn equipment() -> Option<(PathBuf, PathBuf)> {
     let path = |name| std::env::var_os(name).map(PathBuf::from);
     let both = path("NACRE_TEST_KERNEL").zip(path("NACRE_TEST_QEMU"));
     if both.is_none() {
+        let required = std::env::var_os("NACRE_REQUIRE_EIF").is_some();
+        assert!(
+            !required,
+            "NACRE_TEST_KERNEL and NACRE_TEST_QEMU are not set"
+        );
         eprintln!(
             "left out: NACRE_TEST_KERNEL and NACRE_TEST_QEMU do not say where kernel and QEMU are"
         );
