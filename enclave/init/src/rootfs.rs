@@ -8,8 +8,8 @@
 //! it unpacks in the archive's order and never goes back, so a file that has its length and is followed by all others was
 //! written whole.
 //!
-//! The contents are hashed as well, on as many threads as there are processors, because that is cheap where it matters: with
-//! a processor's own SHA-256, the image's 45 MB take some 20 ms. Where every instruction is emulated they take 0.4 to 0.8 s on
+//! The contents are hashed as well, on as many threads as there are processors, because that is cheap where it matters, on
+//! processors with SHA-256 of their own. Where every instruction is emulated, the image's 45 MB took 0.6 to 0.9 s on
 //! two processors, which the promised time from boot to attested has room for. A hash finds what lengths do not, such
 //! as memory that does not keep what was written to it; against whoever could change memory on purpose it helps nobody, for
 //! he could as well change init.

@@ -2,6 +2,7 @@
 //! with kernel, init, sandbox, secure module and vsock as they are in an enclave.
 
 mod hostile_host;
+mod lies;
 mod main_job;
 mod recovery;
 mod site;
