@@ -10,8 +10,9 @@ use nacre_tests::processes::Part;
 
 use crate::site::Site;
 
-/// Connections one after the other. What each of them left behind would show a thousand times over.
-const CONNECTIONS: usize = 20_000;
+/// Connections one after the other, half of them to the control channel. What each of them left behind would show a
+/// thousand times over. `NACRE_CROWD=1000000` takes minutes.
+const CONNECTIONS: usize = 40_000;
 /// Connections of the control channel that are open at once.
 const AT_ONCE: usize = 1_000;
 /// How long the enclave may take to clear up.
@@ -24,7 +25,7 @@ fn connections_without_end_leave_nothing_behind() -> anyhow::Result<()> {
     let enclave = site.platform.pid_of(Part::Enclave)?;
     let before = open_files(enclave)?;
     let (node, control) = (site.node()?, site.control()?);
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections()? / 2 {
         drop(TcpStream::connect(node)?);
         drop(UnixStream::connect(&control)?);
     }
@@ -49,6 +50,13 @@ fn a_crowd_on_the_control_channel_is_in_nobodys_way() -> anyhow::Result<()> {
     ensure!(caller == nacre_tests::traffic::Outcome::Right, "{caller:?}");
     drop(crowd);
     site.serves_as_before()
+}
+
+fn connections() -> anyhow::Result<usize> {
+    match std::env::var("NACRE_CROWD") {
+        Ok(wanted) => Ok(wanted.parse()?),
+        Err(_) => Ok(CONNECTIONS),
+    }
 }
 
 fn open_files(pid: u32) -> anyhow::Result<usize> {
