@@ -41,6 +41,7 @@ use crate::vsock::wire::FaultPlan;
 use crate::vsock::{self, Stop};
 pub use process::Grip;
 use process::{Exit, Process};
+pub use qemu::TCG_CPU;
 use qmp::Said;
 
 /// What a machine is made of, besides its image and its module.

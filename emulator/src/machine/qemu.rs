@@ -8,11 +8,17 @@ use super::image::path_of;
 use super::{Accelerator, LoadedImage, MachineConfig};
 use crate::nsm_device::VIRTIO_ID;
 
-/// The processor under TCG: all that TCG can do, AVX2 above all, which models are computed with; but four levels of page
-/// tables, for each level more costs at every miss. It calls itself an Intel of 2017, whose time stamp counter Linux knows
-/// to be constant: for others it measures each further processor's delay loop, up to a second long on a busy host, and
-/// TCG cannot show the bit (`invtsc`) that would say so.
-const TCG_CPU: &str = "max,la57=off,vendor=GenuineIntel,family=6,model=85";
+/// The processor under TCG: all that TCG can do, AVX2 above all, which models are computed with; but
+///
+/// - no fast string instructions (`erms`, `fsrm` and their kin). Linux and glibc would copy and clear memory with
+///   `rep movsb` and `rep stosb`, of which TCG makes a loop over single bytes: moving bytes through the guest then costs
+///   several times as much as with the plain loops that they fall back to.
+/// - four levels of page tables, for each level more costs at every miss.
+///
+/// It calls itself an Intel of 2017, whose time stamp counter Linux knows to be constant: for others it measures each
+/// further processor's delay loop, up to a second long on a busy host, and TCG cannot show the bit (`invtsc`) that would
+/// say so.
+pub const TCG_CPU: &str = "max,erms=off,fsrm=off,fsrs=off,fsrc=off,fzrm=off,la57=off,vendor=GenuineIntel,family=6,model=85";
 
 /// Where QEMU connects.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nacre_emulator::machine::TCG_CPU;
 use nacre_emulator::vsock::wire::FaultPlan;
 use nacre_emulator::vsock::{Device, DeviceError, Limits, Options, Stop};
 use nacre_image::cpio::{Content, Tree};
@@ -247,7 +248,7 @@ fn qemu_command(qemu: &Path, kernel: &Path, folder: &Path) -> Command {
         .arg("-L")
         .arg(usr.join("share/seabios"))
         .args(["-M", "microvm,rtc=on,acpi=off,memory-backend=mem"])
-        .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "512M"])
+        .args(["-accel", "tcg", "-cpu", TCG_CPU, "-smp", "2", "-m", "512M"])
         .args(["-object", "memory-backend-memfd,id=mem,size=512M,share=on"])
         .args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"])
         .args(["-serial", "stdio"])
