@@ -1,0 +1,186 @@
+//! The control plane as a source: asked again and again, and not missed while it is away.
+//!
+//! The last table that it gave is kept on disk, so that a gateway that starts while the control plane is away routes as
+//! the last one did.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nacre_protocol::api::{Function, Page};
+use reqwest::{Client, StatusCode, Url};
+use tempfile::NamedTempFile;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::file::read_table;
+use crate::routes::Routes;
+use crate::table::{MAX_TABLE, Table};
+
+/// Where the last table is, in the gateway's folder. It may be given to `--routes`.
+const KEPT: &str = "routes.toml";
+/// Until one page is there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Functions that are asked for at once; the API gives no more.
+const PAGE: usize = 100;
+
+/// A control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    http: Client,
+    functions: Url,
+    key_file: PathBuf,
+    kept: PathBuf,
+    ticks: Interval,
+    table: Option<Table>,
+    /// The last try failed; it is said once, not at each try.
+    away: bool,
+}
+
+/// Why there is no new table.
+#[derive(Debug, thiserror::Error)]
+enum PollError {
+    #[error("{0}: {1}")]
+    Key(PathBuf, io::Error),
+    #[error("{0:#}")]
+    Unreachable(reqwest::Error),
+    #[error("the control plane answers {0}")]
+    Refused(StatusCode),
+    #[error("the control plane's answer is larger than {MAX_TABLE} bytes")]
+    TooLarge,
+    #[error("the control plane's answer is none: {0}")]
+    Answer(serde_json::Error),
+}
+
+impl ControlPlane {
+    /// The control plane at `url`, asked so often with the API key in `key_file` (read each time, so that it may be
+    /// replaced); what it last said is kept in `folder`, which is there.
+    pub fn new(
+        url: &Url,
+        key_file: PathBuf,
+        folder: &Path,
+        every: Duration,
+    ) -> Result<Self, reqwest::Error> {
+        let mut functions = url.clone();
+        let path = format!("{}/v1/functions", url.path().trim_end_matches('/'));
+        functions.set_path(&path);
+        let http = Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .no_proxy()
+            .build()?;
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            http,
+            functions,
+            key_file,
+            kept: folder.join(KEPT),
+            ticks,
+            table: None,
+            away: false,
+        })
+    }
+
+    pub(super) async fn begin(&mut self, routes: &Routes) {
+        match read_table(&self.kept).await {
+            Ok(table) => {
+                routes.replace(&table);
+                self.table = Some(table);
+            }
+            Err(error) => tracing::debug!(%error, "no routes were kept"),
+        }
+        while self.table.is_none() {
+            self.poll(routes).await;
+        }
+    }
+
+    pub(super) async fn follow(mut self, routes: &Routes) {
+        loop {
+            self.poll(routes).await;
+        }
+    }
+
+    /// Waits for its turn, and asks once.
+    async fn poll(&mut self, routes: &Routes) {
+        self.ticks.tick().await;
+        match self.ask().await {
+            Ok(functions) => {
+                if std::mem::take(&mut self.away) {
+                    tracing::warn!("the control plane answers again");
+                }
+                self.take(Table::of(&functions), routes).await;
+            }
+            Err(error) if !self.away => {
+                tracing::warn!(%error, "the routes stay as they were");
+                self.away = true;
+            }
+            Err(error) => tracing::debug!(%error, "the control plane is still away"),
+        }
+    }
+
+    async fn take(&mut self, table: Table, routes: &Routes) {
+        if self.table.as_ref() == Some(&table) {
+            return;
+        }
+        tracing::info!(functions = table.functions.len(), "new routes");
+        routes.replace(&table);
+        if let Err(error) = keep(&self.kept, &table).await {
+            let path = self.kept.display();
+            tracing::warn!(%path, %error, "a restart will not know these routes");
+        }
+        self.table = Some(table);
+    }
+
+    /// Every page of the list.
+    async fn ask(&self) -> Result<Vec<Function>, PollError> {
+        let key = tokio::fs::read_to_string(&self.key_file).await;
+        let key = key.map_err(|error| PollError::Key(self.key_file.clone(), error))?;
+        let mut functions = Vec::new();
+        let mut room = MAX_TABLE;
+        let mut after: Option<String> = None;
+        loop {
+            let mut url = self.functions.clone();
+            url.query_pairs_mut()
+                .append_pair("limit", &PAGE.to_string())
+                .extend_pairs(after.iter().map(|after| ("after", after)));
+            let bytes = self.page(url, key.trim(), room).await?;
+            room -= bytes.len();
+            let page: Page<Function> = serde_json::from_slice(&bytes).map_err(PollError::Answer)?;
+            functions.extend(page.items);
+            match page.next {
+                None => return Ok(functions),
+                next => after = next,
+            }
+        }
+    }
+
+    async fn page(&self, url: Url, key: &str, room: usize) -> Result<Vec<u8>, PollError> {
+        let request = self.http.get(url).bearer_auth(key).timeout(PATIENCE);
+        let mut response = request.send().await.map_err(PollError::Unreachable)?;
+        if response.status() != StatusCode::OK {
+            return Err(PollError::Refused(response.status()));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(PollError::Unreachable)? {
+            if bytes.len() + chunk.len() > room {
+                return Err(PollError::TooLarge);
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Writes it whole or not at all.
+async fn keep(path: &Path, table: &Table) -> io::Result<()> {
+    let text = table.to_toml().map_err(io::Error::other)?;
+    let path = path.to_owned();
+    let written = tokio::task::spawn_blocking(move || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)?;
+        std::fs::File::open(folder)?.sync_all()
+    });
+    written.await.map_err(io::Error::other)?
+}
