@@ -90,18 +90,10 @@ impl Link {
 
     /// The session of this boot, as soon as there is one.
     async fn session_of(&self, boot: BootId) -> Session {
-        self.session_where(|session| session.boot == boot).await
-    }
-
-    /// Any session: enough to read blobs.
-    async fn any_session(&self) -> Session {
-        self.session_where(|_| true).await
-    }
-
-    async fn session_where(&self, fits: impl Fn(&Session) -> bool) -> Session {
         let mut sessions = self.session.subscribe();
+        let fits = |session: &&Session| session.boot == boot;
         loop {
-            if let Some(session) = sessions.borrow_and_update().as_ref().filter(|s| fits(s)) {
+            if let Some(session) = sessions.borrow_and_update().as_ref().filter(fits) {
                 return session.clone();
             }
             if sessions.changed().await.is_err() {

@@ -146,7 +146,8 @@ async fn load(
     name: &FunctionName,
     digest: Digest,
 ) -> Result<FunctionStatus, Failure> {
-    let session = link.any_session().await;
+    // Not the former boot's, which ends with this boot's registration, in the middle of a blob perhaps.
+    let session = link.session_of(boot.id).await;
     let manifest = link
         .platform
         .small_blob(&session, &digest, MAX_BUNDLE_MANIFEST)

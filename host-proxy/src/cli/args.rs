@@ -91,7 +91,8 @@ pub struct RunArgs {
     /// Where it may reach out to.
     #[command(flatten)]
     pub egress: EgressArgs,
-    /// How long an enclave may take until it runs, and then until it answers [default: 30s; emulator: 120s; nitro: 60s]
+    /// How long an enclave may take until it runs, and then until it answers [default: 30s; emulator: 120s; nitro: 60s].
+    /// An emulated one's first boot has a quarter of it, and the next, if that failed, a half
     #[arg(long, value_name = "TIME", value_parser = patience)]
     pub boot_within: Option<Timeout>,
     /// An enclave that runs and no longer answers is killed after this long, or a little later
@@ -259,7 +260,7 @@ mod tests {
         let connections = |files| args.limits(files).connections;
         assert_eq!(connections(1 << 20), 4000);
         assert_eq!(connections(u64::MAX), 4000);
-        assert_eq!(connections(4096), (4096 - 1024 - 256 - 640) / 2);
+        assert_eq!(connections(4096), (4096 - 1024 - 256 - 672) / 2);
         assert_eq!(connections(100), 1);
         let usual = ProxyLimits::default();
         let limits = args.limits(1 << 20);

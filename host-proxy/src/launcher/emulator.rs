@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -47,7 +48,9 @@ pub struct EmulatorConfig {
     pub faults: Option<PathBuf>,
     /// Begins the names of the runtime directories; no other living node has the same.
     pub dir_prefix: String,
-    /// How long the machine may take until its init says that it runs.
+    /// How long the machine may take until its init says that it runs, after two boots in a row that failed. The first
+    /// has a quarter of it and the second a half: a boot that stalls is tried again soon, and a host that is only slow
+    /// gets the whole time in the end.
     pub boot_within: Duration,
     /// How long all of it may take, the fetching of a QEMU included.
     pub ready_within: Duration,
@@ -57,13 +60,28 @@ pub struct EmulatorConfig {
 #[derive(Debug)]
 pub struct EmulatorLauncher {
     config: EmulatorConfig,
+    /// Boots that failed since the last one that did not.
+    failed: AtomicU32,
 }
 
 impl EmulatorLauncher {
     /// Sweeps what a killed predecessor left behind.
     pub fn new(config: EmulatorConfig) -> Self {
         runtime_dir::remove_stale(&config.dir_prefix);
-        Self { config }
+        Self {
+            config,
+            failed: AtomicU32::new(0),
+        }
+    }
+
+    /// How long the next boot may take.
+    fn patience(&self) -> Duration {
+        let whole = self.config.boot_within;
+        match self.failed.load(Ordering::Relaxed) {
+            0 => whole / 4,
+            1 => whole / 2,
+            _ => whole,
+        }
     }
 
     fn command(&self, socket: &Path) -> (PathBuf, Vec<OsString>) {
@@ -80,7 +98,7 @@ impl EmulatorLauncher {
             ("--cpus", config.cpus.to_string().into()),
             (
                 "--boot-within",
-                format!("{}ms", config.boot_within.as_millis()).into(),
+                format!("{}ms", self.patience().as_millis()).into(),
             ),
         ]));
         let cid = config.cid.map(|cid| cid.to_string().into());
@@ -139,7 +157,12 @@ impl Launcher for EmulatorLauncher {
     }
 
     async fn launch(&self) -> Result<Box<dyn RunningEnclave>, LaunchError> {
-        Ok(Box::new(self.boot().await?))
+        let booted = self.boot().await;
+        match &booted {
+            Ok(_) => self.failed.store(0, Ordering::Relaxed),
+            Err(_) => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+        }
+        Ok(Box::new(booted?))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::crashing::crashes;
 use crate::living::{boot_of, model};
-use crate::machine::image;
+use crate::machine::{boots, image};
 use crate::node::{Node, WITHIN, alive, emulator_command, kill};
 use crate::platform::{Listening, Platform};
 
@@ -24,9 +24,13 @@ struct Emulated {
 }
 
 async fn start(extra: &[&str]) -> Emulated {
+    start_image("works", extra).await
+}
+
+async fn start_image(behaviour: &str, extra: &[&str]) -> Emulated {
     let dir = tempfile::tempdir().unwrap();
     let eif = dir.path().join("nacre.eif");
-    image(&eif, "works");
+    image(&eif, behaviour);
     let platform = Platform::new();
     let listening = platform.listen(None).await;
     let mut command = emulator_command(&dir.path().join("data"), listening.address, &eif);
@@ -52,6 +56,24 @@ pub(crate) async fn serves() {
     assert!(node.ended().await.success());
     assert!(!alive(running.enclave) && !running.dir.exists());
     assert!(crashes(&emulated.dir.path().join("data")).await.is_empty());
+}
+
+#[tokio::main]
+pub(crate) async fn stalls_once() {
+    let mut emulated = start_image("stalls once", &["--boot-within", "4s"]).await;
+    emulated.node.call().await.unwrap();
+    let (data, eif) = (
+        emulated.dir.path().join("data"),
+        emulated.dir.path().join("nacre.eif"),
+    );
+    assert_eq!(boots(&eif), ["1000ms", "2000ms"]);
+    let reports = crashes(&data).await;
+    let [stalled] = &reports[..] else {
+        panic!("{reports:?}");
+    };
+    assert_eq!((stalled.launch, stalled.cause.code()), (1, "launch-failed"));
+    kill(emulated.node.pid(), Signal::TERM);
+    assert!(emulated.node.ended().await.success());
 }
 
 #[tokio::main]
@@ -129,6 +151,15 @@ pub(crate) async fn refused() {
     assert!(
         text.contains("qemu-not-found"),
         "the emulator's own words: {text}"
+    );
+    image(&eif, "stalls");
+    std::fs::remove_file(eif.with_extension("boots")).unwrap_or_default();
+    let text = refused(&eif, &["--boot-within", "1s"]).await;
+    assert!(text.contains("boot-timed-out"), "{text}");
+    assert_eq!(
+        boots(&eif),
+        ["250ms", "500ms", "1000ms"],
+        "ever more patient, and not for ever"
     );
     image(&eif, "is mute");
     let text = refused(&eif, &["--boot-within", "1s"]).await;

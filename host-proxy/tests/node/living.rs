@@ -134,6 +134,10 @@ pub(crate) async fn enclave_killed() {
             inner.registrations.last().unwrap().id,
             inner.registrations[0].id
         );
+        assert_eq!(
+            inner.read_with, inner.token,
+            "a boot's blobs are read as that boot, whose token outlives the reading"
+        );
     }
 }
 

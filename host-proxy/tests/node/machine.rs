@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nacre_image::eif::{Architecture, Eif, Image, Source, write_file};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
@@ -46,7 +47,37 @@ pub(crate) fn main() -> ExitCode {
         eprintln!("qemu-not-found: there is none");
         return ExitCode::from(3);
     }
-    tokio::runtime::Runtime::new().unwrap().block_on(machine())
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let boots = note_boot();
+    if behaviour() == "stalls" || behaviour() == "stalls once" && boots == 1 {
+        runtime.block_on(stall());
+        eprintln!("the guest has not said that it runs [boot-timed-out]");
+        return ExitCode::FAILURE;
+    }
+    runtime.block_on(machine())
+}
+
+/// How long each machine of this image was given to boot, in order.
+pub(crate) fn boots(eif: &Path) -> Vec<String> {
+    let noted = std::fs::read_to_string(eif.with_extension("boots")).unwrap_or_default();
+    noted.lines().map(str::to_owned).collect()
+}
+
+/// Writes down that a machine boots; says how many there were with it.
+fn note_boot() -> usize {
+    let eif = option("--eif");
+    let mut noted = boots(eif.as_ref());
+    noted.push(option("--boot-within"));
+    std::fs::write(Path::new(&eif).with_extension("boots"), noted.join("\n")).unwrap();
+    noted.len()
+}
+
+/// A guest of which nothing is heard for as long as it may take.
+async fn stall() {
+    let within = option("--boot-within");
+    let millis = within.strip_suffix("ms").unwrap().parse().unwrap();
+    let never = std::future::pending::<()>();
+    let _ = tokio::time::timeout(Duration::from_millis(millis), never).await;
 }
 
 async fn machine() -> ExitCode {

@@ -45,6 +45,10 @@ fn main() -> ExitCode {
             ("an_emulated_enclave_serves", emulated::serves),
             ("an_emulated_enclave_comes_back", emulated::comes_back),
             (
+                "a_machine_that_stalls_is_booted_again",
+                emulated::stalls_once,
+            ),
+            (
                 "what_cannot_be_emulated_is_refused_at_once",
                 emulated::refused,
             ),

@@ -41,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) desired: Vec<DesiredFunction>,
     pub(crate) revision: u64,
     pub(crate) blobs: BTreeMap<Digest, Bytes>,
+    /// The token with which a blob was last read.
+    pub(crate) read_with: Option<String>,
     pub(crate) observed: Option<ObservedState>,
     pub(crate) reports: u64,
     /// `(boot, seq, code)` of every event, as often as it came.
@@ -289,10 +291,11 @@ async fn blob(
     Path(digest): Path<Digest>,
     headers: HeaderMap,
 ) -> Response {
-    let inner = platform.inner();
+    let mut inner = platform.inner();
     if !authorised(&inner, &headers) {
         return problem(401, "token-unknown");
     }
+    inner.read_with = inner.token.clone();
     match inner.blobs.get(&digest) {
         Some(bytes) => bytes.clone().into_response(),
         None => problem(404, "blob-not-found"),
