@@ -1,0 +1,202 @@
+//! Orders that lack replicas, in the order in which they are served when room appears: priority first, then the tenant
+//! that holds least for its weight, then the oldest.
+//!
+//! Orders stand in classes of memory, so that those too large for the room are not looked at. A tenant's orders of one
+//! class and priority move together when what the tenant holds changes.
+
+use core::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::order::Tenant;
+use crate::slab::{OrderIx, Slab, TenantIx};
+
+/// Priority, highest first, and class of memory.
+type Queue = (Reverse<u8>, u32);
+
+/// Where an order waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    queue: Queue,
+    tenant: TenantIx,
+    /// Rises with each order that was ever placed.
+    seq: u64,
+}
+
+/// What is known of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Account {
+    weight: u32,
+    /// KiB, processors counted as memory.
+    held: u64,
+    queues: BTreeMap<Queue, BTreeSet<(u64, OrderIx)>>,
+}
+
+impl Account {
+    fn share(&self) -> u64 {
+        share(self.held, self.weight)
+    }
+}
+
+/// What a tenant holds for its weight.
+fn share(held: u64, weight: u32) -> u64 {
+    held.saturating_mul(1 << 13) / u64::from(weight.max(1))
+}
+
+/// All orders that wait, and all tenants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    tenants: Slab<TenantIx, Account>,
+    by_name: BTreeMap<Tenant, TenantIx>,
+    /// Tenants that wait in a queue, by share.
+    queues: BTreeMap<Queue, BTreeSet<(u64, TenantIx)>>,
+    by_age: BTreeMap<u64, OrderIx>,
+}
+
+impl Waiting {
+    pub(crate) fn tenant(&mut self, name: &Tenant) -> TenantIx {
+        if let Some(known) = self.by_name.get(name) {
+            return *known;
+        }
+        let tenant = self.tenants.insert(Account {
+            weight: 1,
+            held: 0,
+            queues: BTreeMap::new(),
+        });
+        self.by_name.insert(name.clone(), tenant);
+        tenant
+    }
+
+    pub(crate) fn set_weight(&mut self, tenant: TenantIx, weight: u32) {
+        self.change(tenant, |account| account.weight = weight);
+    }
+
+    /// The tenant holds so much more.
+    pub(crate) fn took(&mut self, tenant: TenantIx, size: u64) {
+        self.change(tenant, |account| account.held += size);
+    }
+
+    /// The tenant holds so much less.
+    pub(crate) fn gave(&mut self, tenant: TenantIx, size: u64) {
+        self.change(tenant, |account| {
+            account.held = account.held.saturating_sub(size);
+        });
+    }
+
+    /// Whether the one who waits would still hold less with its replica than the holder without its own.
+    pub(crate) fn poorer(&self, waits: (TenantIx, u64), holds: (TenantIx, u64)) -> bool {
+        let (a, b) = (&self.tenants[waits.0], &self.tenants[holds.0]);
+        waits.0 != holds.0
+            && share(a.held + waits.1, a.weight) < share(b.held.saturating_sub(holds.1), b.weight)
+    }
+
+    pub(crate) fn share(&self, tenant: TenantIx) -> u64 {
+        self.tenants[tenant].share()
+    }
+
+    /// The order waits for a replica of so much memory.
+    pub(crate) fn enter(
+        &mut self,
+        order: OrderIx,
+        priority: u8,
+        tenant: TenantIx,
+        seq: u64,
+        memory: u64,
+    ) -> Ticket {
+        let queue = (Reverse(priority), class(memory));
+        let account = &mut self.tenants[tenant];
+        account
+            .queues
+            .entry(queue)
+            .or_default()
+            .insert((seq, order));
+        let heads = self.queues.entry(queue).or_default();
+        heads.insert((account.share(), tenant));
+        self.by_age.insert(seq, order);
+        Ticket { queue, tenant, seq }
+    }
+
+    pub(crate) fn leave(&mut self, order: OrderIx, ticket: Ticket) {
+        self.by_age.remove(&ticket.seq);
+        let account = &mut self.tenants[ticket.tenant];
+        let share = account.share();
+        let Some(mine) = account.queues.get_mut(&ticket.queue) else {
+            return;
+        };
+        mine.remove(&(ticket.seq, order));
+        if !mine.is_empty() {
+            return;
+        }
+        account.queues.remove(&ticket.queue);
+        if let Some(heads) = self.queues.get_mut(&ticket.queue) {
+            heads.remove(&(share, ticket.tenant));
+            if heads.is_empty() {
+                self.queues.remove(&ticket.queue);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_age.is_empty()
+    }
+
+    /// Who waits with a claim of at least `least` priority for a replica of at most so much memory, first served first.
+    pub(crate) fn in_turn(&self, memory: u64, least: u8) -> impl Iterator<Item = OrderIx> + '_ {
+        let most = class(memory);
+        let mut queues = self
+            .queues
+            .iter()
+            .filter(move |(queue, _)| queue.1 <= most)
+            .take_while(move |(queue, _)| queue.0.0 >= least)
+            .map(|(queue, heads)| (*queue, self.of_queue(*queue, heads).peekable()))
+            .collect::<Vec<_>>();
+        core::iter::from_fn(move || {
+            let heads = queues.iter_mut().enumerate();
+            let heads = heads.filter_map(|(at, (queue, rest))| {
+                rest.peek().map(|head| ((queue.0, head.0, head.1), at))
+            });
+            let (_, at) = heads.min()?;
+            queues[at].1.next().map(|(_, _, order)| order)
+        })
+    }
+
+    /// Who waits and was ordered after `seq`, oldest first.
+    pub(crate) fn by_age(&self, after: u64) -> impl Iterator<Item = (u64, OrderIx)> + '_ {
+        let later = (
+            core::ops::Bound::Excluded(after),
+            core::ops::Bound::Unbounded,
+        );
+        self.by_age.range(later).map(|(seq, order)| (*seq, *order))
+    }
+
+    fn of_queue<'a>(
+        &'a self,
+        queue: Queue,
+        heads: &'a BTreeSet<(u64, TenantIx)>,
+    ) -> impl Iterator<Item = (u64, u64, OrderIx)> + 'a {
+        heads.iter().flat_map(move |(share, tenant)| {
+            let orders = self.tenants[*tenant].queues.get(&queue);
+            let orders = orders.into_iter().flatten();
+            orders.map(move |(seq, order)| (*share, *seq, *order))
+        })
+    }
+
+    fn change(&mut self, tenant: TenantIx, change: impl FnOnce(&mut Account)) {
+        let account = &mut self.tenants[tenant];
+        let before = account.share();
+        change(account);
+        let after = account.share();
+        for queue in account.queues.keys() {
+            if let Some(heads) = self.queues.get_mut(queue) {
+                heads.remove(&(before, tenant));
+                heads.insert((after, tenant));
+            }
+        }
+    }
+}
+
+/// Four classes for each doubling.
+fn class(memory: u64) -> u32 {
+    let log = memory.max(4).ilog2();
+    let quarter = (memory.max(4) >> (log - 2)) & 3;
+    log * 4 + u32::try_from(quarter).unwrap_or_default()
+}

@@ -1,0 +1,10 @@
+//! What the scheduler promises, checked from outside.
+
+mod leases;
+mod market;
+
+
+
+mod sharing;
+mod support;
+
