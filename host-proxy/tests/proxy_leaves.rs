@@ -44,6 +44,7 @@ async fn connections_leave_nothing_behind() {
             .num_alive_tasks()
     };
     call(&setup, 0).await;
+    assert!(lanes() > 0);
     until(|| setup.counters.snapshot().open == 0 && tasks() == 2).await;
     let before = files();
     for n in 0..20_000 {
@@ -62,4 +63,17 @@ async fn connections_leave_nothing_behind() {
     }
     let counted = setup.counters.snapshot();
     assert_eq!((counted.open, counted.accepted), (0, 1 + 20_000 + 4500));
+    // A task left behind would have to be cut off, and would keep its thread until then.
+    setup.stop.cancel();
+    timeout(SOON, setup.running).await.unwrap().unwrap();
+    assert_eq!(setup.counters.snapshot().cut, 0);
+    assert_eq!(lanes(), 0);
+}
+
+/// Threads that carry connections.
+fn lanes() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("lane-")).count()
 }

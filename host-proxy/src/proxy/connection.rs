@@ -60,6 +60,7 @@ impl Connection {
         }
         // Who still waits when the proxy stops has sent nothing that could be lost, and may be taken elsewhere.
         let turn = tokio::select! {
+            biased;
             turn = in_turn(asked, &shared) => turn,
             () = shared.stop.cancelled() => None,
         };
@@ -70,6 +71,7 @@ impl Connection {
         let _open = shared.counters.open();
         place.sign_of_life(shared.millis());
         let reached = tokio::select! {
+            biased;
             reached = reach(enclave, self.source(), &shared) => reached,
             () = place.taken_back() => {
                 shared.counters.taken_back();

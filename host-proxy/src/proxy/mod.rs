@@ -9,12 +9,14 @@
 //! others and not for the thousands that somebody begins in a loop. The enclave cannot do this, because it sees no
 //! addresses; and it need not trust it, because a host that wants to keep callers out can always do so.
 //!
-//! Bytes go from socket to socket without a copy where there are many of them and the kernel can (`tunnel::load`). What a
-//! connection does next is decided by a state machine that knows no sockets (`tunnel::state`).
+//! Bytes go from socket to socket without a copy where there are many of them and that is cheaper (`tunnel::load`). What a
+//! connection does next is decided by a state machine that knows no sockets (`tunnel::state`). Connections are carried by
+//! a few threads, each of which keeps those that it accepted ([`lanes`]).
 
 mod buffer;
 mod connection;
 mod counters;
+mod lanes;
 mod pipes;
 mod shares;
 mod side;
@@ -32,11 +34,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backoff::pause;
 use crate::supervisor::EnclaveState;
-use connection::Connection;
 pub use counters::{Counters, Snapshot};
-use shares::{Asked, Shares};
+use lanes::{Carrier, Lanes};
+use shares::Shares;
 use tunnel::Pools;
 pub use tunnel::{End, Patience};
 
@@ -50,8 +51,9 @@ const INTRODUCTION: Duration = Duration::from_secs(3);
 /// Connections of named proxies that may be about to say so, at once.
 const INTRODUCTIONS: usize = 512;
 
-/// Files beside those of callers and the enclave: pipes for bulk, and connections that are about to say for whom.
-pub const OWN_FILES: usize = 2 * pipes::MOST + INTRODUCTIONS;
+/// Files beside those of callers and the enclave: pipes for bulk, connections that are about to say for whom, and those
+/// of the threads.
+pub const OWN_FILES: usize = 2 * pipes::MOST + INTRODUCTIONS + lanes::FILES;
 
 /// Bounds of a [`Proxy`].
 #[derive(Debug, Clone, Copy)]
@@ -193,6 +195,9 @@ impl Proxy {
     /// connections the time to end that its limits allow; those left are reset.
     pub async fn serve(self, enclave: watch::Receiver<EnclaveState>, stop: CancellationToken) {
         let open = TaskTracker::new();
+        // Who lets go of this future stops the proxy, too.
+        let stop = stop.child_token();
+        let _stops = stop.clone().drop_guard();
         let shared = Arc::new(Shared {
             limits: self.limits,
             places: Shares::new(self.limits.connections, self.limits.waiting, true),
@@ -207,18 +212,21 @@ impl Proxy {
             cut: CancellationToken::new(),
             since: Instant::now(),
         });
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = accept_all(&self.listener, &shared, &enclave, &open) => {}
-        }
-        drop(self.listener);
+        let carrier = Carrier {
+            shared: Arc::clone(&shared),
+            enclave,
+            open: open.clone(),
+        };
+        let lanes = Lanes::start(self.listener, &carrier).await;
+        stop.cancelled().await;
         open.close();
         drain(&open, &shared).await;
+        lanes.ended().await;
     }
 }
 
 async fn drain(open: &TaskTracker, shared: &Shared) {
-    let connections = open.len();
+    let connections = shared.counters.snapshot().open;
     let deadline = Instant::now() + shared.limits.drain;
     if timeout_at(deadline, open.wait()).await.is_err() {
         shared.cut.cancel();
@@ -255,48 +263,6 @@ impl Shared {
         let mut networks = self.proxies.iter();
         networks.any(|network| network.contains(address.ip()))
     }
-}
-
-async fn accept_all(
-    listener: &Listener,
-    shared: &Arc<Shared>,
-    enclave: &watch::Receiver<EnclaveState>,
-    open: &TaskTracker,
-) {
-    loop {
-        let (caller, from) = match listener.accept_from().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                pause(PAUSE).await;
-                continue;
-            }
-        };
-        let connection = Connection {
-            caller,
-            from,
-            shared: Arc::clone(shared),
-        };
-        let enclave = enclave.clone();
-        if from.is_some_and(|from| shared.is_proxy(from)) {
-            match Arc::clone(&shared.introductions).try_acquire_owned() {
-                Ok(room) => drop(open.spawn(connection.serve_introduced(room, enclave))),
-                Err(_) => turn_away(&connection),
-            }
-            continue;
-        }
-        let asked = shared.places.ask(connection.source());
-        if matches!(asked, Asked::Refused) {
-            turn_away(&connection);
-            continue;
-        }
-        open.spawn(connection.serve(asked, enclave));
-    }
-}
-
-fn turn_away(connection: &Connection) {
-    connection.shared.counters.turned_away();
-    connection.caller.abort_on_close();
 }
 
 /// Asks the kernel to probe silent callers, so that one who vanished does not hold its place. What is accepted inherits it.

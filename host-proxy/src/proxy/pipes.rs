@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-/// Bytes that a pipe is asked to hold; where the system gives less, one holds less.
-const SIZE: usize = 256 * 1024;
+/// Bytes that a pipe is asked to hold (pipe(7), `pipe-max-size`); where the system gives less, one holds less.
+const SIZE: usize = 1024 * 1024;
 /// Pipes at once, two files each; the system lets a user have 64 MiB of them (pipe(7), `pipe-user-pages-soft`).
 pub(crate) const MOST: usize = 64;
 

@@ -18,6 +18,8 @@ pub(crate) trait Side {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
     /// Says that no more will be written.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Whether many bytes go into a pipe for less than a copy of them costs.
+    fn lends_pages(&self) -> bool;
     /// Moves bytes into an empty pipe; 0 is the end. `InvalidInput`: this socket cannot, and nothing was moved.
     fn poll_into_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>>;
     /// Moves bytes out of a pipe. `InvalidInput`: as above.
@@ -41,6 +43,11 @@ impl Side for Stream {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self).poll_shutdown(cx)
+    }
+
+    /// TCP does. A Unix socket hands over page by page what a copy takes in one run, and vsock copies into new pages.
+    fn lends_pages(&self) -> bool {
+        matches!(self, Self::Tcp(_))
     }
 
     fn poll_into_pipe(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {

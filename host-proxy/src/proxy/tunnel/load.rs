@@ -1,8 +1,9 @@
 //! The bytes that are on one way now, and how they are carried: small messages through a buffer, bulk through a pipe.
 //!
 //! A read and a write are two calls for a message of any size that fits, and cost a copy each; two splices cost no copy,
-//! but more for every call. So a way begins with the buffer, and takes a pipe when its buffer was full several times
-//! running; it gives the pipe back when what comes is small again. Either changes only while nothing is loaded.
+//! but more for every call. So a way begins with a small buffer. When that was full several times running, it takes a
+//! pipe, or, where a pipe would not be worth it or none is left, a large buffer; and it goes back when what comes is
+//! small again. It changes only while nothing is loaded.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::super::side::Side;
 
 /// Full buffers running that make bulk.
 const FULL: u32 = 2;
-/// A load of a pipe below this is small…
+/// A load of a pipe or a large buffer below this is small…
 const SMALL: usize = 16 * 1024;
 /// …and so many of them running are no bulk.
 const FEW: u32 = 4;
@@ -34,8 +35,12 @@ pub(super) struct Load<'a> {
     start: usize,
     end: usize,
     pipe: Option<Pipe>,
+    /// The buffer is a large one, or the next is to be.
+    large: bool,
     /// Loads running that speak for the other way of carrying.
     streak: u32,
+    /// The source is worth a pipe.
+    lends_pages: bool,
     /// One of the sockets cannot be spliced.
     only_copies: bool,
 }
@@ -48,7 +53,9 @@ impl<'a> Load<'a> {
             start: 0,
             end: 0,
             pipe: None,
+            large: false,
             streak: 0,
+            lends_pages: false,
             only_copies: false,
         }
     }
@@ -81,23 +88,31 @@ impl<'a> Load<'a> {
         cx: &mut Context<'_>,
         from: &mut impl Side,
     ) -> Poll<io::Result<usize>> {
-        let pools = self.pools;
-        let buffer = self.buffer.get_or_insert_with(|| pools.buffers.take());
+        let (pools, large) = (self.pools, &mut self.large);
+        let buffer = self.buffer.get_or_insert_with(|| {
+            let taken = large.then(|| pools.buffers.take_large()).flatten();
+            *large = taken.is_some();
+            taken.unwrap_or_else(|| pools.buffers.take())
+        });
         let polled = from.poll_read(cx, buffer);
         let filled = match &polled {
             Poll::Ready(Ok(bytes)) => *bytes,
             _ => 0,
         };
-        let running = if filled == buffer.len() {
-            self.streak + 1
-        } else {
-            0
+        let speaks_for_change = match self.large {
+            true => filled < SMALL,
+            false => filled == buffer.len(),
         };
         (self.start, self.end) = (0, filled);
         if filled == 0 {
             self.release_buffer();
         } else {
-            self.streak = running;
+            self.streak = if speaks_for_change {
+                self.streak + 1
+            } else {
+                0
+            };
+            self.lends_pages = from.lends_pages();
         }
         polled
     }
@@ -132,15 +147,18 @@ impl<'a> Load<'a> {
         some(written)
     }
 
-    /// Nothing is loaded: the moment to change over to a pipe.
+    /// Nothing is loaded: the moment to change over to what suits the loads that came.
     fn choose(&mut self) {
-        if self.streak >= FULL && !self.only_copies {
-            self.pipe = self.pools.pipes.take();
-            self.streak = 0;
-            if self.pipe.is_some() {
-                self.release_buffer();
-            }
+        let enough = if self.large { FEW } else { FULL };
+        if self.streak < enough {
+            return;
         }
+        self.streak = 0;
+        if !self.large && self.lends_pages && !self.only_copies {
+            self.pipe = self.pools.pipes.take();
+        }
+        self.large = !self.large && self.pipe.is_none();
+        self.release_buffer();
     }
 
     /// The sink cannot be spliced to: what is in the pipe goes on through a buffer, which holds as much.

@@ -24,6 +24,9 @@ impl Side for DuplexStream {
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self).poll_shutdown(cx)
     }
+    fn lends_pages(&self) -> bool {
+        true
+    }
     fn poll_into_pipe(&mut self, _: &mut Context<'_>, _: &mut Pipe) -> Poll<io::Result<usize>> {
         Poll::Ready(Err(io::ErrorKind::InvalidInput.into()))
     }
@@ -177,6 +180,9 @@ impl Side for Broken {
     }
     fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+    }
+    fn lends_pages(&self) -> bool {
+        true
     }
     fn poll_into_pipe(&mut self, _: &mut Context<'_>, _: &mut Pipe) -> Poll<io::Result<usize>> {
         Poll::Ready(Err(io::ErrorKind::InvalidInput.into()))
