@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use nacre_protocol::sealed::SealingSecret;
 use nacre_transport::Listener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use crate::config::{Config, Limits};
 use crate::counters::Counters;
@@ -12,9 +14,11 @@ use crate::egress::Egress;
 use crate::functions::{EventLog, Functions};
 use crate::http::BodyLimits;
 use crate::identity::Identity;
+use crate::jobs::Jobs;
 use crate::node::{self, Booted, Front, Node};
 use crate::nsm::NsmHandle;
 use crate::receipts::Receipts;
+use crate::usage::UsageMeter;
 use crate::{control, server};
 
 pub use crate::node::BootError;
@@ -30,8 +34,8 @@ pub(crate) struct Enclave {
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Limits,
     pub(crate) bodies: BodyLimits,
-    /// Opens jobs that are sealed to this boot; held so that the statement never names a key that is gone.
-    _sealing_key: x25519_dalek::StaticSecret,
+    pub(crate) jobs: Jobs,
+    pub(crate) usage: Arc<UsageMeter>,
 }
 
 /// An enclave that accepts connections. Must be [stopped](RunningEnclave::stop) to end in order.
@@ -65,14 +69,18 @@ pub async fn boot(nsm: NsmHandle, config: Config) -> Result<RunningEnclave, Boot
     let limits = config.limits;
     let mut bodies = BodyLimits::new(limits.max_body, limits.body_memory);
     bodies.idle = limits.body_idle;
+    let receipts = Receipts::start(receipt_key.into_inner()).map_err(BootError::Thread)?;
+    let usage = UsageMeter::new(node.identity().boot_id(), receipts.clone());
+    let secret = SealingSecret::from_bytes(&Zeroizing::new(sealing_key.to_bytes()));
     let enclave = Arc::new(Enclave {
         node,
-        receipts: Receipts::start(receipt_key.into_inner()).map_err(BootError::Thread)?,
+        receipts,
         functions: Arc::new(functions),
         counters,
         limits,
         bodies,
-        _sealing_key: sealing_key,
+        jobs: Jobs::new(secret, limits.max_body),
+        usage: Arc::new(usage),
     });
     let tls = Listener::bind(&config.tls).await?;
     let control = Listener::bind(&config.control).await?;

@@ -8,6 +8,8 @@
 //! | [`http`], [`program`], [`share`] | limits of connections and bodies; modes, log and signals of a program; who may have how much memory |
 //! | `server` | the public side: KServe v2, receipts |
 //! | [`receipts`] | signs what was answered (DESIGN §3.3) |
+//! | [`usage`] | counts what was used, and signs it for the bill (DESIGN §3.3) |
+//! | `jobs` | runs what the host hands in for a caller who is not there, sealed or in the open (DESIGN §6) |
 //! | `control`, [`functions`] | what the host wants run, held to its digests (DESIGN §5) |
 //! | [`egress`] | the way out: TLS to the names that the image allows |
 //! | [`workers`], [`worker`] | one process for each function |
@@ -25,6 +27,7 @@ pub mod freshness;
 pub mod functions;
 pub mod http;
 pub mod identity;
+mod jobs;
 pub mod kserve;
 pub mod node;
 pub mod nsm;
@@ -34,5 +37,6 @@ mod server;
 pub mod share;
 pub mod tensor;
 pub mod tls;
+pub mod usage;
 pub mod worker;
 pub mod workers;

@@ -85,6 +85,12 @@ impl Receipts {
         answered.await.map_err(|_| SignerStopped)
     }
 
+    /// Lets `sign` use the key, for what is signed singly: job receipts, usage receipts.
+    pub fn with_key<T>(&self, sign: impl FnOnce(&SigningKey) -> T) -> T {
+        // The key is whole whatever its last user did.
+        sign(&self.key.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Signs at once where no other request wants a receipt.
     fn sign_alone(&self, receipt: InferenceReceipt, salt: [u8; 32]) -> Option<SignedReceipt> {
         if self.expected.load(Ordering::Relaxed) > 1 {

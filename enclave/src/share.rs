@@ -10,7 +10,8 @@
 //! connections = functions / 256 KiB, at least 64 and at most 4096
 //! ```
 //!
-//! Bodies and connections are not taken off the functions' part, because no function uses all that it may at every moment.
+//! Jobs' inputs together may have the length of the largest body beside that. Bodies and connections are not taken off the
+//! functions' part, because no function uses all that it may at every moment.
 //! Where callers fill every buffer while every function is at its limit, the kernel ends a worker, never the supervisor
 //! (see `worker::sandbox`), and the worker is started again.
 

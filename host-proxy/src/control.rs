@@ -154,7 +154,15 @@ impl Control {
         digest: Digest,
     ) -> Result<FunctionStatus, ControlError> {
         let path = format!("/v1/functions/{name}");
-        let answer = self.call(Method::PUT, &path, json(&LoadFunction { digest }), LOAD);
+        let answer = self.call(
+            Method::PUT,
+            &path,
+            json(&LoadFunction {
+                digest,
+                lease: None,
+            }),
+            LOAD,
+        );
         answer.await?.json()
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Paths, status codes and errors are in the server's OpenAPI document (`GET /openapi.json`).
 
+pub mod jobs;
+
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Event, FunctionState};

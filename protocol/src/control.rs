@@ -12,11 +12,20 @@
 //! | `PUT /v1/functions/{name}` with [`LoadFunction`] | [`FunctionStatus`] when the worker is ready, or 4xx |
 //! | `DELETE /v1/functions/{name}` | 204 |
 //! | `GET /v1/events?after={seq}&wait_ms={n}` | [`EventPage`], long-polled |
+//! | `POST` [`RunJob::path_and_query`] with the input as carried, its `content-type` saying which form | the result as carried, with `nacre-job-receipt`; or [`JobRefusal`] |
+//! | `GET /v1/usage?after={seq}&wait_ms={n}` | [`UsagePage`], long-polled |
+//! | `PUT /v1/usage/acknowledged` with [`AcknowledgeUsage`] | 204 |
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::ids::{BootId, FunctionName};
+use crate::ids::{BootId, FunctionName, LeaseId};
+use crate::problem::Problem;
+use crate::usage::SignedUsage;
+
+mod run_job;
+
+pub use run_job::{RunJob, RunJobSyntaxError};
 
 /// Body of `PUT /v1/functions/{name}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +33,10 @@ use crate::ids::{BootId, FunctionName};
 pub struct LoadFunction {
     /// Digest of the bundle's OCI manifest; that blob and its layers must have been put before.
     pub digest: Digest,
+    /// The lease it runs under: what it does from now on is billed to that. Putting a function again with another lease and
+    /// the same digest changes nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
 }
 
 /// What the enclave runs.
@@ -112,4 +125,44 @@ pub struct EventPage {
     pub boot_id: BootId,
     /// In order; the enclave keeps a bounded number, so that a gap in `seq` means lost ones.
     pub events: Vec<Event>,
+}
+
+/// Why a job has no result. Not signed: what the host makes of it is between the host and whoever gave it the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRefusal {
+    /// What was wrong. Its codes:
+    ///
+    /// | code | retryable | why |
+    /// |---|---|---|
+    /// | `unknown-function` | yes | no function with this digest serves here |
+    /// | `not-a-recipient` | yes | the job is sealed to other enclaves |
+    /// | `job-deadline-passed` | no | attested time is past the deadline |
+    /// | `cannot-open` | no | changed, or sealed for another job, function, result key or deadline |
+    /// | `job-malformed`, `sealed-content-malformed`, `sealing-key-invalid`, `media-type` | no | not what its type says |
+    /// | `body-too-large`, `result-too-large` | yes | more than this node takes or gives |
+    /// | `inference-timeout`, `memory-limit`, `worker-crashed`, and the workers' other codes | yes | the machine's failure |
+    /// | `jobs-busy`, `overloaded`, `clock-unavailable`, `receipt-unavailable`, `body-timeout`, `body-incomplete` | yes | not now |
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// Whether another try, here or on another node, may have another outcome. Only what terms and input determine is final.
+    #[serde(default)]
+    pub retryable: bool,
+}
+
+/// Usage receipts after a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsagePage {
+    /// The run of the enclave that `seq` counts in.
+    pub boot_id: BootId,
+    /// In order and without a gap, at most 256. The enclave keeps each until it is acknowledged, and signs no more than so
+    /// many before that: what is done meanwhile is in a later one.
+    pub receipts: Vec<SignedUsage>,
+}
+
+/// Body of `PUT /v1/usage/acknowledged`: the host has stored all receipts up to this number, and the enclave forgets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeUsage {
+    /// The last `seq` that was stored.
+    pub through: u64,
 }

@@ -13,6 +13,15 @@ use crate::encoding::array_from_hex;
 /// One EIP-712 word, and what hashes are made of: 32 bytes.
 pub type Word = [u8; 32];
 
+/// The domain of everything that is checked off chain (DESIGN §3.3): `{name: "Nacre", version: "1"}`.
+pub fn nacre_domain() -> Word {
+    keccak(&[
+        &keccak(&[b"EIP712Domain(string name,string version)"]),
+        &keccak(&[b"Nacre"]),
+        &keccak(&[b"1"]),
+    ])
+}
+
 /// The digest that is signed: keccak256(0x19 ‖ 0x01 ‖ domain separator ‖ `hashStruct` of the message).
 pub fn typed_digest(domain: &Word, message: &Word) -> Word {
     keccak(&[b"\x19\x01", domain, message])
@@ -148,6 +157,14 @@ pub fn keccak(parts: &[&[u8]]) -> Word {
 pub fn word(value: u64) -> Word {
     let mut word = [0; 32];
     word[24..].copy_from_slice(&value.to_be_bytes());
+    word
+}
+
+/// Up to 32 bytes as EIP-712 encodes `bytesN`: zeros last.
+pub fn word_of_bytes<const N: usize>(bytes: &[u8; N]) -> Word {
+    const { assert!(N <= 32) };
+    let mut word = [0; 32];
+    word[..N].copy_from_slice(bytes);
     word
 }
 

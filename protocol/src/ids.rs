@@ -125,8 +125,12 @@ random_id!(
     /// One run of an enclave, drawn at boot (DESIGN §3.1, field 5).
     BootId, "boot", "a boot id"
 );
+random_id!(
+    /// An asynchronous job. Drawn by the caller, because a sealed input is bound to it before anybody else knows it.
+    JobId, "job", "a job's id"
+);
 
-text_conversions!(FunctionName, NodeId, DeploymentId, LeaseId, BootId);
+text_conversions!(FunctionName, NodeId, DeploymentId, LeaseId, BootId, JobId);
 
 /// An operator: an Ed25519 public key, written as 64 lowercase hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

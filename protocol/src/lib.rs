@@ -15,11 +15,14 @@ pub mod encoding;
 pub mod evidence;
 pub mod identity;
 pub mod ids;
+pub mod job;
 pub mod manifest;
 pub mod merkle;
 pub mod problem;
 pub mod receipt;
 pub mod receipt_file;
+pub mod sealed;
+pub mod usage;
 pub mod verified_enclave;
 pub mod verifier_api;
 pub mod vsock;
@@ -30,6 +33,8 @@ pub const FUNCTION_HEADER: &str = "nacre-function";
 pub const SALT_HEADER: &str = "nacre-salt";
 /// Response header that carries the receipt, base64url of deterministic CBOR.
 pub const RECEIPT_HEADER: &str = "nacre-receipt";
+/// Header of a job's result with the [job receipt](job::SignedJobReceipt), base64url of deterministic CBOR.
+pub const JOB_RECEIPT_HEADER: &str = "nacre-job-receipt";
 /// KServe's header with the length of the JSON part of a body with binary tensors.
 pub const INFERENCE_HEADER_LENGTH: &str = "inference-header-content-length";
 /// Path of the evidence endpoint on the attested connection.

@@ -6,7 +6,7 @@
 use k256::ecdsa::SigningKey;
 
 use crate::digest::Digest;
-use crate::eip712::{keccak, point, recover_signer, sign_digest, typed_digest, word};
+use crate::eip712::{keccak, nacre_domain, point, recover_signer, sign_digest, typed_digest, word};
 use crate::merkle::{Hash, InclusionError, MAX_LEAVES, Tree, leaf_hash, root_from_path};
 
 mod codec;
@@ -15,7 +15,6 @@ mod hashes;
 pub use codec::{MAX_RECEIPT, ReceiptSyntaxError};
 pub use hashes::{RequestParts, ResponseParts};
 
-const DOMAIN_TYPE: &[u8] = b"EIP712Domain(string name,string version)";
 const RECEIPT_TYPE: &[u8] = b"InferenceReceipt(bytes32 functionDigest,bytes32 requestHash,bytes32 responseHash,uint64 startedMs,uint32 computeMicros,uint16 status)";
 const BATCH_TYPE: &[u8] = b"ReceiptBatch(bytes32 root)";
 
@@ -58,13 +57,8 @@ impl InferenceReceipt {
 
 /// The EIP-712 digest that the receipt key signs for a batch.
 pub fn batch_digest(root: &Hash) -> Hash {
-    let domain = keccak(&[
-        &keccak(&[DOMAIN_TYPE]),
-        &keccak(&[b"Nacre"]),
-        &keccak(&[b"1"]),
-    ]);
     let batch = keccak(&[&keccak(&[BATCH_TYPE]), root]);
-    typed_digest(&domain, &batch)
+    typed_digest(&nacre_domain(), &batch)
 }
 
 /// A receipt with everything that is needed to check it, but for the key.

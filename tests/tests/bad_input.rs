@@ -127,7 +127,10 @@ fn bytes_with_another_digest_are_never_taken() -> anyhow::Result<()> {
         ask("HEAD", format!("/v1/blobs/{claimed}"), b"")?.status,
         404
     );
-    let load = serde_json::to_vec(&LoadFunction { digest: claimed })?;
+    let load = serde_json::to_vec(&LoadFunction {
+        digest: claimed,
+        lease: None,
+    })?;
     let answer = ask("PUT", "/v1/functions/swapped".to_owned(), &load)?;
     assert_eq!(
         (answer.status, answer.code().as_str()),

@@ -1,11 +1,13 @@
 //! The control channel: how the host tells its enclave what to run. The contract is [`nacre_protocol::control`].
 //!
 //! Everything here comes from the host, which is not trusted: blobs are taken by their digest alone, sizes are bounded,
-//! and nothing that a caller sent can be read from here.
+//! and nothing that a caller sent can be read from here. (A job in the open is the host's to read before it comes here; a
+//! sealed one opens for this boot alone and leaves sealed to its caller, see [`crate::jobs`].)
 //!
 //! **What the host can set, and what not.** Each request names one of the operations of [`routes::ControlRoute`], and these are
-//! all. Three of them change something, and what they take is two kinds of words: a function's name, which is a DNS label,
-//! and a digest. Bytes are kept under their own hash. From them a function comes to be whose code, limits, access and model
+//! all. Three of them change what is run, and what they take is two kinds of words: a function's name, which is a DNS label,
+//! and a digest. (Beside them a lease's id, which is signed into usage receipts and decides nothing; a job's terms, which
+//! its seal binds; and the number up to which usage is acknowledged.) Bytes are kept under their own hash. From them a function comes to be whose code, limits, access and model
 //! addresses stand in the bundle that the digest names, and callers refuse any other digest (DESIGN §3.2, step 5); the name is
 //! part of the bundle and must be the one the host says. So behaviour follows from measured things alone: the image (PCR0–2),
 //! the kind of node (PCR16) and the bundle (function digest, in every receipt).
@@ -30,7 +32,9 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use nacre_protocol::control::{EnclaveStatus, EventPage, LoadFunction};
+use nacre_protocol::control::{
+    AcknowledgeUsage, EnclaveStatus, EventPage, LoadFunction, UsagePage,
+};
 use nacre_protocol::evidence::{RegistrationChallenge, register_leaf};
 use nacre_protocol::ids::FunctionName;
 use nacre_protocol::problem::{PROBLEM_JSON, Problem};
@@ -42,6 +46,7 @@ use crate::boot::Enclave;
 use crate::http::{
     BodyLimits, ConnectionLimits, Stopping, accept_loop, linger, read_body, serve_connection,
 };
+use crate::jobs;
 use routes::{ControlRoute, EventQuery};
 
 /// Most connections of the host at once.
@@ -116,6 +121,9 @@ impl Channel {
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             ControlRoute::Events(query) => Ok(json(StatusCode::OK, &self.events(query).await)),
+            ControlRoute::RunJob(run) => Ok(jobs::answer(&self.enclave, &run, request).await),
+            ControlRoute::Usage(query) => Ok(json(StatusCode::OK, &self.usage(query).await)),
+            ControlRoute::AcknowledgeUsage => self.acknowledge(request).await,
         }
     }
 
@@ -155,11 +163,11 @@ impl Channel {
         name: FunctionName,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Problem> {
-        let LoadFunction { digest } = self.read(request).await?;
+        let LoadFunction { digest, lease } = self.read(request).await?;
         let status = self
             .enclave
             .functions
-            .load(name, digest)
+            .load(name, digest, lease)
             .await
             .map_err(|error| {
                 Problem::new(
@@ -183,6 +191,28 @@ impl Channel {
                 .after(query.after, wait)
                 .await,
         }
+    }
+
+    async fn usage(&self, query: EventQuery) -> UsagePage {
+        let enclave = &self.enclave;
+        let wait = Duration::from_millis(query.wait_ms);
+        let clock = enclave.node.clock();
+        UsagePage {
+            boot_id: enclave.node.identity().boot_id(),
+            receipts: enclave.usage.page(query.after, wait, clock).await,
+        }
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let AcknowledgeUsage { through } = self.read(request).await?;
+        self.enclave.usage.acknowledge(through).map_err(|error| {
+            Problem::new(409, "usage-not-issued", "So much usage was not issued yet")
+                .with_detail(error.to_string())
+        })?;
+        Ok(empty(StatusCode::NO_CONTENT))
     }
 
     async fn read<T: DeserializeOwned>(&self, request: Request<Incoming>) -> Result<T, Problem> {

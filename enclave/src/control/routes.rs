@@ -1,11 +1,12 @@
 //! Which operation of the control channel a request names.
 
 use http::Method;
+use nacre_protocol::control::RunJob;
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, JobId};
 use nacre_protocol::problem::Problem;
 
-/// Longest time that a request for events may wait.
+/// Longest time that a request for events or usage may wait.
 pub(super) const MAX_WAIT_MS: u64 = 30_000;
 
 /// One operation.
@@ -18,9 +19,12 @@ pub(super) enum ControlRoute {
     Load(FunctionName),
     Delete(FunctionName),
     Events(EventQuery),
+    RunJob(RunJob),
+    Usage(EventQuery),
+    AcknowledgeUsage,
 }
 
-/// The query of `GET /v1/events`.
+/// The query of `GET /v1/events` and `GET /v1/usage`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct EventQuery {
     pub(super) after: u64,
@@ -34,12 +38,16 @@ impl ControlRoute {
             (["v1", "status"], &Method::GET) => Ok(Self::Status),
             (["v1", "evidence"], &Method::POST) => Ok(Self::Evidence),
             (["v1", "events"], &Method::GET) => Ok(Self::Events(EventQuery::parse(query)?)),
+            (["v1", "jobs", job], &Method::POST) => Ok(Self::RunJob(parse_job(job, query)?)),
+            (["v1", "usage"], &Method::GET) => Ok(Self::Usage(EventQuery::parse(query)?)),
+            (["v1", "usage", "acknowledged"], &Method::PUT) => Ok(Self::AcknowledgeUsage),
             (["v1", "blobs", digest], &Method::HEAD) => Ok(Self::HasBlob(parse_digest(digest)?)),
             (["v1", "blobs", digest], &Method::PUT) => Ok(Self::PutBlob(parse_digest(digest)?)),
             (["v1", "functions", name], &Method::PUT) => Ok(Self::Load(parse_name(name)?)),
             (["v1", "functions", name], &Method::DELETE) => Ok(Self::Delete(parse_name(name)?)),
-            (["v1", "status" | "events"], _) => Err(not_allowed("GET")),
-            (["v1", "evidence"], _) => Err(not_allowed("POST")),
+            (["v1", "status" | "events" | "usage"], _) => Err(not_allowed("GET")),
+            (["v1", "evidence"] | ["v1", "jobs", _], _) => Err(not_allowed("POST")),
+            (["v1", "usage", "acknowledged"], _) => Err(not_allowed("PUT")),
             (["v1", "blobs", _], _) => Err(not_allowed("HEAD, PUT")),
             (["v1", "functions", _], _) => Err(not_allowed("PUT, DELETE")),
             _ => Err(Problem::new(
@@ -91,6 +99,15 @@ fn parse_name(text: &str) -> Result<FunctionName, Problem> {
     })
 }
 
+fn parse_job(id: &str, query: Option<&str>) -> Result<RunJob, Problem> {
+    let malformed = |error: &dyn std::error::Error| {
+        Problem::new(400, "job-query-malformed", "Not the request for a job")
+            .with_detail(error.to_string())
+    };
+    let id: JobId = id.parse().map_err(|error| malformed(&error))?;
+    RunJob::parse(id, query.unwrap_or_default()).map_err(|error| malformed(&error))
+}
+
 /// The methods are the detail, and the `allow` header.
 fn not_allowed(allow: &'static str) -> Problem {
     Problem::new(405, "method-not-allowed", "This path takes other methods").with_detail(allow)
@@ -98,6 +115,7 @@ fn not_allowed(allow: &'static str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use nacre_protocol::job::JobTerms;
     use proptest::prelude::*;
 
     use super::*;
@@ -144,11 +162,31 @@ mod tests {
             parse(Method::GET, "/v1/events"),
             Ok(ControlRoute::Events(EventQuery::default()))
         );
+        let run = RunJob {
+            terms: JobTerms {
+                job: JobId::from_random([1; 16]),
+                function: digest,
+                deadline_ms: 5,
+            },
+            result_key: Some([2; 32]),
+        };
+        assert_eq!(
+            parse(Method::POST, &run.path_and_query()),
+            Ok(ControlRoute::RunJob(run))
+        );
+        assert_eq!(
+            parse(Method::GET, "/v1/usage?after=7&wait_ms=99999999"),
+            Ok(ControlRoute::Usage(query))
+        );
+        assert_eq!(
+            parse(Method::PUT, "/v1/usage/acknowledged"),
+            Ok(ControlRoute::AcknowledgeUsage)
+        );
     }
 
     proptest! {
         #[test]
-        fn no_path_panics(path in "(/v1)?(/(status|events|blobs|functions|[a-z0-9:-]{0,4})){0,5}", query in ".{0,20}") {
+        fn no_path_panics(path in "(/v1)?(/(status|events|blobs|functions|jobs|usage|[a-z0-9:-]{0,4})){0,5}", query in ".{0,20}") {
             for method in [Method::GET, Method::PUT, Method::DELETE] {
                 let _ = ControlRoute::parse(&method, &path, Some(&query));
             }
@@ -166,6 +204,10 @@ mod tests {
             (Method::GET, "/v1/functions/iris", 405, "method-not-allowed"),
             (Method::PUT, "/v1/functions/-iris", 400, "name-malformed"),
             (Method::PUT, "/v1/blobs/sha256:00", 400, "digest-malformed"),
+            (Method::GET, "/v1/jobs/x", 405, "method-not-allowed"),
+            (Method::POST, "/v1/jobs/x", 400, "job-query-malformed"),
+            (Method::POST, "/v1/usage", 405, "method-not-allowed"),
+            (Method::POST, "/v1/usage/x", 404, "not-found"),
             (Method::GET, "/v1/events?after=x", 400, "query-malformed"),
             (Method::GET, "/v1/events?before=1", 400, "query-malformed"),
         ] {

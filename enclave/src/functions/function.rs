@@ -1,11 +1,12 @@
 //! One function that answers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, LeaseId};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::blobs::Blob;
 use super::memory::Reservation;
@@ -21,6 +22,9 @@ pub struct Function {
     pub(super) version: String,
     pub(super) runner: FunctionRunner,
     pub(super) statistics: Statistics,
+    pub(super) lease: RwLock<Option<LeaseId>>,
+    /// One job at a time, so that a caller who waits for an answer has at most one job before them.
+    pub(super) jobs: Semaphore,
     pub(super) blobs: Vec<Arc<Blob>>,
     pub(super) _memory: Reservation,
     pub(super) _uid: UidSlot,
@@ -45,6 +49,20 @@ impl Function {
     /// What runs it.
     pub fn runner(&self) -> &FunctionRunner {
         &self.runner
+    }
+
+    /// The lease it runs under, if the host has named one.
+    pub fn lease(&self) -> Option<LeaseId> {
+        *self.lease.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_lease(&self, lease: Option<LeaseId>) {
+        *self.lease.write().unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+
+    /// The right to run a job on it; `None` while another job has it.
+    pub fn job_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.jobs.try_acquire().ok()
     }
 
     /// Its counters.

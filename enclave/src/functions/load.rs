@@ -1,14 +1,14 @@
 //! From a digest to a function that serves.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use nacre_protocol::bundle::{Bundle, BundleError, BundleFile};
 use nacre_protocol::control::{FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, LeaseId};
 use nacre_protocol::manifest::{FunctionManifest, MANIFEST_FILE, ManifestError};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::blobs::Blob;
 use super::function::{Function, Statistics};
@@ -106,14 +106,15 @@ impl LoadError {
 
 impl Functions {
     /// Loads the function with this digest under this name, and returns when it serves. The load goes on when the
-    /// caller stops waiting. Putting what serves already changes nothing.
+    /// caller stops waiting. Putting what serves already changes nothing but its lease.
     pub async fn load(
         self: &Arc<Self>,
         name: FunctionName,
         digest: Digest,
+        lease: Option<LeaseId>,
     ) -> Result<FunctionStatus, LoadError> {
         let this = Arc::clone(self);
-        let load = tokio::spawn(async move { this.load_in_turn(name, digest).await });
+        let load = tokio::spawn(async move { this.load_in_turn(name, digest, lease).await });
         load.await.map_err(|_| LoadError::Interrupted)?
     }
 
@@ -121,6 +122,7 @@ impl Functions {
         &self,
         name: FunctionName,
         digest: Digest,
+        lease: Option<LeaseId>,
     ) -> Result<FunctionStatus, LoadError> {
         let _turn = self.turn(&name).await?;
         let serving = self
@@ -138,8 +140,9 @@ impl Functions {
                     failure: None,
                 }),
             );
-            self.start(&name, digest).await
+            self.start(&name, digest, lease).await
         } else {
+            serving.inspect(|function| function.set_lease(lease));
             Ok(None)
         };
         match outcome {
@@ -188,6 +191,7 @@ impl Functions {
         &self,
         name: &FunctionName,
         digest: Digest,
+        lease: Option<LeaseId>,
     ) -> Result<Option<Function>, LoadError> {
         let described = self.describe(name, digest)?;
         self.fetch_missing(name, described.bundle.files()).await;
@@ -217,6 +221,8 @@ impl Functions {
             version: digest.to_hex(),
             runner,
             statistics: Statistics::default(),
+            lease: RwLock::new(lease),
+            jobs: Semaphore::new(1),
             blobs,
             _memory: memory,
             _uid: uid,

@@ -115,6 +115,15 @@ impl Functions {
             .and_then(|place| place.serving.clone())
     }
 
+    /// The function that serves and has this digest.
+    pub fn get_by_digest(&self, digest: &Digest) -> Option<Arc<Function>> {
+        self.read()
+            .values()
+            .filter_map(|place| place.serving.as_ref())
+            .find(|function| function.digest == *digest)
+            .cloned()
+    }
+
     /// All that serve, by name.
     pub fn serving(&self) -> Vec<Arc<Function>> {
         self.read()

@@ -12,20 +12,20 @@ use crate::kserve;
 
 /// Status, the headers that a receipt covers, and the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) content_type: &'static str,
-    pub(super) inference_header_length: Option<usize>,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) inference_header_length: Option<usize>,
+    pub(crate) body: Bytes,
     /// Value of `allow`.
-    pub(super) allow: Option<&'static str>,
+    pub(crate) allow: Option<&'static str>,
     /// The connection is of no more use after it.
-    pub(super) close: bool,
+    pub(crate) close: bool,
 }
 
 impl Answer {
     /// JSON.
-    pub(super) fn json(status: StatusCode, body: Bytes) -> Self {
+    pub(crate) fn json(status: StatusCode, body: Bytes) -> Self {
         Self {
             status,
             content_type: kserve::JSON,
@@ -37,12 +37,12 @@ impl Answer {
     }
 
     /// An error in KServe's shape.
-    pub(super) fn kserve_error(status: StatusCode, code: &str, message: &str) -> Self {
+    pub(crate) fn kserve_error(status: StatusCode, code: &str, message: &str) -> Self {
         Self::json(status, kserve::error_body(code, message))
     }
 
     /// An error as problem details.
-    pub(super) fn problem(problem: &Problem) -> Self {
+    pub(crate) fn problem(problem: &Problem) -> Self {
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self {
@@ -55,7 +55,7 @@ impl Answer {
     }
 
     /// Ends the connection after this answer.
-    pub(super) fn closing(self) -> Self {
+    pub(crate) fn closing(self) -> Self {
         Self {
             close: true,
             ..self
@@ -63,7 +63,7 @@ impl Answer {
     }
 
     /// The response, with whatever headers come on top.
-    pub(super) fn into_response(
+    pub(crate) fn into_response(
         self,
         more: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> Response<Full<Bytes>> {

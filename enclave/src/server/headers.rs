@@ -10,14 +10,14 @@ use super::answer::Answer;
 
 /// Read and checked before anything of the body is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AskedHeaders {
+pub(crate) struct AskedHeaders {
     /// The function that the caller means.
-    pub(super) function: Option<Digest>,
+    pub(crate) function: Option<Digest>,
     /// The caller's salt.
-    pub(super) salt: Option<[u8; 32]>,
-    pub(super) content_type: Option<String>,
-    pub(super) content_encoding: Option<String>,
-    pub(super) inference_header_length: Option<String>,
+    pub(crate) salt: Option<[u8; 32]>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) content_encoding: Option<String>,
+    pub(crate) inference_header_length: Option<String>,
 }
 
 /// A header that cannot be read.

@@ -3,11 +3,11 @@
 //! Every request's way: [`router`] says whose it is, [`model`] answers what is asked of a function, and [`signed`]
 //! puts the receipt on the answer.
 
-mod answer;
-mod headers;
-mod model;
+pub(crate) mod answer;
+pub(crate) mod headers;
+pub(crate) mod model;
 mod router;
-mod signed;
+pub(crate) mod signed;
 
 use std::sync::Arc;
 

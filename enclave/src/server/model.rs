@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
+use nacre_protocol::usage::ANONYMOUS;
 
 use super::answer::Answer;
 use super::headers::AskedHeaders;
@@ -20,6 +21,7 @@ use crate::boot::Enclave;
 use crate::functions::Function;
 use crate::http::{BodyError, Room, linger, read_body};
 use crate::kserve::{self, InferHeaders, InferRequest, KserveError, ModelAction, ResponseHead};
+use crate::usage::Used;
 use crate::workers::{InferOutput, WorkerError};
 
 /// Work on more bytes than these leaves the event loop, so that other connections do not wait for it.
@@ -71,8 +73,9 @@ pub(super) async fn answer(
                 0,
             )
         }
-        Ok(body) => perform(&function, action, &headers, body, started_ms).await,
+        Ok(body) => perform(enclave, &function, action, &headers, body, started_ms).await,
     };
+    let (bytes_in, bytes_out) = (arrived.bytes.len(), answer.body.len());
     let asked = Asked {
         method: parts.method,
         path: parts
@@ -87,7 +90,16 @@ pub(super) async fn answer(
         started_ms,
         compute_micros,
     };
-    with_receipt(enclave, function.digest(), asked, work, answer).await
+    let answered = with_receipt(enclave, function.digest(), asked, work, answer).await;
+    if action == ModelAction::Infer {
+        let used = Used {
+            bytes_in: bytes_in as u64,
+            bytes_out: bytes_out as u64,
+            ..Used::default()
+        };
+        enclave.usage.record(function.lease(), ANONYMOUS, used);
+    }
+    answered
 }
 
 type Admitted = (Arc<Function>, AskedHeaders, [u8; 32], u64);
@@ -152,6 +164,7 @@ async fn decoded(
 }
 
 async fn perform(
+    enclave: &Enclave,
     function: &Function,
     action: ModelAction,
     headers: &AskedHeaders,
@@ -161,7 +174,10 @@ async fn perform(
     let (name, spec) = (function.name().as_str(), function.runner().spec());
     let ok = |body| Answer::json(StatusCode::OK, body);
     let answer = match action {
-        ModelAction::Infer => return infer(function, headers, body, started_ms).await,
+        ModelAction::Infer => {
+            let answered = infer(enclave, function, headers, body, started_ms).await;
+            return answered.unwrap_or_else(|failure| (failure.answer(), 0));
+        }
         ModelAction::Metadata => ok(kserve::model_metadata(name, function.version(), spec)),
         ModelAction::Config => ok(kserve::model_config(name, spec)),
         ModelAction::Ready => {
@@ -180,36 +196,89 @@ async fn perform(
     (answer, 0)
 }
 
-async fn infer(
+/// Why a function gave no outputs.
+#[derive(Debug)]
+pub(crate) enum InferFailure {
+    /// The request is none, or the outputs cannot be written.
+    Codec(KserveError),
+    /// The worker.
+    Worker(WorkerError),
+}
+
+impl InferFailure {
+    /// What a caller over HTTP gets.
+    pub(crate) fn answer(&self) -> Answer {
+        match self {
+            Self::Codec(error) => codec_error(error),
+            Self::Worker(error) => worker_error(error),
+        }
+    }
+
+    /// Whether model and input alone made it so, and would again anywhere.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Codec(KserveError::MalformedOutput(_)) => false,
+            Self::Codec(_) => true,
+            Self::Worker(error) => error.is_callers(),
+        }
+    }
+
+    /// Stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Codec(error) => error.code(),
+            Self::Worker(error) => error.code(),
+        }
+    }
+}
+
+/// Runs the function on an inference request: the answer, and the model's time in microseconds, which is billed even where
+/// nobody waits for the answer any more.
+pub(crate) async fn infer(
+    enclave: &Enclave,
     function: &Function,
     headers: &AskedHeaders,
     body: Bytes,
     started_ms: u64,
-) -> (Answer, u32) {
+) -> Result<(Answer, u32), InferFailure> {
     let began = Instant::now();
-    let mut request = match decode(function, headers, body).await {
-        Ok(request) => request,
-        Err(error) => return (codec_error(&error), 0),
-    };
+    let request = decode(function, headers, body).await;
+    let mut request = request.map_err(InferFailure::Codec)?;
     let outputs = request
         .outputs
         .as_ref()
         .map(|outputs| outputs.iter().map(|output| output.name.clone()).collect());
     let inputs = std::mem::take(&mut request.inputs);
-    match function.runner().infer(inputs, outputs).await {
+    let (usage, lease) = (Arc::clone(&enclave.usage), function.lease());
+    let computed = move |output: &InferOutput| {
+        let used = Used {
+            compute_micros: output.compute_micros.into(),
+            ..Used::default()
+        };
+        usage.record(lease, ANONYMOUS, used);
+    };
+    match function
+        .runner()
+        .infer_then(inputs, outputs, computed)
+        .await
+    {
         Ok(output) => {
             let compute_micros = output.compute_micros;
             function
                 .statistics()
                 .succeeded(started_ms, began.elapsed(), compute_micros);
-            (encode(function, request, output).await, compute_micros)
+            match encode(function, request, output).await {
+                Ok(answer) => Ok((answer, compute_micros)),
+                Err(error @ KserveError::MalformedOutput(_)) => Err(InferFailure::Codec(error)),
+                Err(error) => Ok((codec_error(&error), compute_micros)),
+            }
         }
         Err(error) => {
             if !error.is_callers() {
                 tracing::warn!(function = %function.name(), code = error.code(), "inference failed");
             }
             function.statistics().failed(started_ms, began.elapsed());
-            (worker_error(&error), 0)
+            Err(InferFailure::Worker(error))
         }
     }
 }
@@ -232,7 +301,11 @@ async fn decode(
     .await
 }
 
-async fn encode(function: &Function, request: InferRequest, output: InferOutput) -> Answer {
+async fn encode(
+    function: &Function,
+    request: InferRequest,
+    output: InferOutput,
+) -> Result<Answer, KserveError> {
     let (name, version) = (function.name().clone(), function.version().to_owned());
     let size = output.outputs.iter().map(|tensor| tensor.data.len()).sum();
     let encoded = off_loop_if_large(size, move || {
@@ -244,18 +317,15 @@ async fn encode(function: &Function, request: InferRequest, output: InferOutput)
         kserve::encode_infer_response(head, &output.outputs, |name| request.wants_binary(name))
     })
     .await;
-    match encoded {
-        Ok(encoded) => Answer {
-            content_type: encoded.content_type,
-            inference_header_length: encoded.inference_header_content_length,
-            ..Answer::json(StatusCode::OK, encoded.body)
-        },
-        Err(error) => codec_error(&error),
-    }
+    encoded.map(|encoded| Answer {
+        content_type: encoded.content_type,
+        inference_header_length: encoded.inference_header_content_length,
+        ..Answer::json(StatusCode::OK, encoded.body)
+    })
 }
 
 /// Runs `work` on a thread for such things if `size` is [`LARGE`].
-pub(super) async fn off_loop_if_large<T: Send + 'static>(
+pub(crate) async fn off_loop_if_large<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {

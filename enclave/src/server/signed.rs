@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::encoding::base64url;
-use nacre_protocol::receipt::{InferenceReceipt, RequestParts, ResponseParts};
+use nacre_protocol::receipt::{InferenceReceipt, RequestParts, ResponseParts, SignedReceipt};
 use nacre_protocol::{RECEIPT_HEADER, SALT_HEADER};
 
 use super::answer::Answer;
@@ -15,21 +15,21 @@ use crate::boot::Enclave;
 
 /// What a receipt says of the request.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) method: Method,
+pub(crate) struct Asked {
+    pub(crate) method: Method,
     /// Path and query, as sent.
-    pub(super) path: String,
-    pub(super) headers: AskedHeaders,
+    pub(crate) path: String,
+    pub(crate) headers: AskedHeaders,
     /// Decoded; or as it came, where it cannot be decoded.
-    pub(super) body: Bytes,
-    pub(super) salt: [u8; 32],
+    pub(crate) body: Bytes,
+    pub(crate) salt: [u8; 32],
 }
 
 /// When the work began, and how long the model took.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Work {
-    pub(super) started_ms: u64,
-    pub(super) compute_micros: u32,
+pub(crate) struct Work {
+    pub(crate) started_ms: u64,
+    pub(crate) compute_micros: u32,
 }
 
 /// The answer with its receipt, or, where none can be signed, an answer that says so instead.
@@ -40,6 +40,37 @@ pub(super) async fn with_receipt(
     work: Work,
     answer: Answer,
 ) -> (Answer, MoreHeaders) {
+    let salt = asked.salt;
+    let (answer, signed) = signed(enclave, function, asked, work, answer).await;
+    let header = signed.and_then(|signed| HeaderValue::try_from(signed.to_header()).ok());
+    match header {
+        Some(header) => {
+            let more = vec![
+                (HeaderName::from_static(RECEIPT_HEADER), header),
+                salt_header(&salt),
+            ];
+            (answer, more)
+        }
+        None => {
+            let message = "the answer cannot be signed, so it is not given";
+            let answer = Answer::kserve_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "receipt-unavailable",
+                message,
+            );
+            (answer, MoreHeaders::new())
+        }
+    }
+}
+
+/// The answer, unchanged, and its receipt; `None` where none can be signed.
+pub(crate) async fn signed(
+    enclave: &Enclave,
+    function: Digest,
+    asked: Asked,
+    work: Work,
+    answer: Answer,
+) -> (Answer, Option<SignedReceipt>) {
     let salt = asked.salt;
     let status = answer.status.as_u16();
     let size = asked.body.len() + answer.body.len();
@@ -57,26 +88,10 @@ pub(super) async fn with_receipt(
         status,
     };
     let signed = enclave.receipts.sign(receipt, salt).await.ok();
-    let header = signed.and_then(|signed| HeaderValue::try_from(signed.to_header()).ok());
-    match header {
-        Some(header) => {
-            enclave.counters.receipt();
-            let more = vec![
-                (HeaderName::from_static(RECEIPT_HEADER), header),
-                salt_header(&salt),
-            ];
-            (answer, more)
-        }
-        None => {
-            let message = "the answer cannot be signed, so it is not given";
-            let answer = Answer::kserve_error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "receipt-unavailable",
-                message,
-            );
-            (answer, MoreHeaders::new())
-        }
+    if signed.is_some() {
+        enclave.counters.receipt();
     }
+    (answer, signed)
 }
 
 fn salt_header(salt: &[u8; 32]) -> (HeaderName, HeaderValue) {

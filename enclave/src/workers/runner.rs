@@ -88,6 +88,16 @@ impl FunctionRunner {
         inputs: Vec<Tensor>,
         outputs: Option<Vec<String>>,
     ) -> Result<InferOutput, WorkerError> {
+        self.infer_then(inputs, outputs, |_| ()).await
+    }
+
+    /// The same, with `computed` told of the output where there is one: also where the caller has gone by then.
+    pub async fn infer_then(
+        &self,
+        inputs: Vec<Tensor>,
+        outputs: Option<Vec<String>>,
+        computed: impl FnOnce(&InferOutput) + Send + 'static,
+    ) -> Result<InferOutput, WorkerError> {
         let permit = self
             .shared
             .permits
@@ -102,7 +112,9 @@ impl FunctionRunner {
         let call = async move {
             let _permit = permit;
             let call = shared.call(&mut slot, &inputs, outputs.as_deref());
-            shared.unless_closed(call).await?
+            let output = shared.unless_closed(call).await??;
+            computed(&output);
+            Ok(output)
         };
         ToTheEnd::new(call).await
     }

@@ -241,7 +241,11 @@ impl Control {
     }
 
     pub(crate) async fn load(&mut self, name: &str, digest: Digest) -> Answer {
-        let body = serde_json::to_vec(&LoadFunction { digest }).unwrap();
+        let body = serde_json::to_vec(&LoadFunction {
+            digest,
+            lease: None,
+        })
+        .unwrap();
         self.send("PUT", &format!("/v1/functions/{name}"), body)
             .await
     }

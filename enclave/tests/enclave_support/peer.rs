@@ -204,6 +204,10 @@ impl Control {
             headers: Vec::new(),
             body: body.into(),
         };
+        self.ask(&ask).await
+    }
+
+    pub(crate) async fn ask(&mut self, ask: &Ask) -> Answer {
         exchange(&mut self.sender, ask.request()).await
     }
 }

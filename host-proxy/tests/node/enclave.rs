@@ -222,7 +222,7 @@ async fn put_blob(
 async fn load(
     State(enclave): State<Arc<Enclave>>,
     Path(name): Path<FunctionName>,
-    Json(LoadFunction { digest }): Json<LoadFunction>,
+    Json(LoadFunction { digest, .. }): Json<LoadFunction>,
 ) -> Response {
     let mut inner = enclave.inner.lock().unwrap();
     let Some(manifest) = inner.blobs.get(&digest) else {

@@ -133,6 +133,7 @@ fn another_version_under_the_same_name_answers_nobody() -> anyhow::Result<()> {
     put(&blob_path(bundle.digest()), &bundle.to_oci_manifest(), 201)?;
     let load = serde_json::to_vec(&LoadFunction {
         digest: bundle.digest(),
+        lease: None,
     })?;
     put(&format!("/v1/functions/{}", site.example.name), &load, 200)?;
 
@@ -146,6 +147,7 @@ fn another_version_under_the_same_name_answers_nobody() -> anyhow::Result<()> {
         &format!("/v1/functions/{}", site.example.name),
         &serde_json::to_vec(&LoadFunction {
             digest: site.digest.parse()?,
+            lease: None,
         })?,
         200,
     )?;

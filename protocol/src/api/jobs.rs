@@ -1,0 +1,249 @@
+//! Shapes of the control plane's job API: for callers, and for the nodes that run jobs.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /v1/jobs` with [`CreateJob`] | 201 [`Job`]; 200 where the same job was there |
+//! | `PUT /v1/jobs/{id}/input` with the bytes, where [`JobPayload::Upload`] was named | 204; the job is queued |
+//! | `GET /v1/jobs/{id}?wait_ms={n}` | [`Job`], long-polled until it has ended |
+//! | `GET /v1/jobs/{id}/result` | the result as carried, with `nacre-job-receipt` |
+//! | `GET /v1/jobs?after={cursor}` | a page of [`Job`] |
+//! | `DELETE /v1/jobs/{id}` | 204: cancelled if it had not ended; input and result are deleted |
+//!
+//! A node that holds leases takes jobs of its functions, runs them through its enclave's control channel
+//! ([`crate::control::RunJob`]) and reports:
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /v1/nodes/{id}/jobs?wait_ms={n}` | 200 [`AssignedJob`], or 204 where there was none in that time |
+//! | `GET /v1/nodes/{id}/jobs/{job}/input?attempt={n}` | the input as carried |
+//! | `POST /v1/nodes/{id}/jobs/{job}/started?attempt={n}` | 204 |
+//! | `PUT /v1/nodes/{id}/jobs/{job}/result?attempt={n}` with the result as carried and `nacre-job-receipt` | 204; again: the same |
+//! | `POST /v1/nodes/{id}/jobs/{job}/failed?attempt={n}` with [`JobFailure`] | 204 |
+//! | `POST /v1/nodes/{id}/usage` with [`ReportUsage`] | 204; all of it is stored |
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::{BootId, FunctionName, JobId, LeaseId, NodeId};
+use crate::job::JobTerms;
+use crate::usage::SignedUsage;
+
+/// `POST /v1/jobs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreateJob {
+    /// Drawn by the caller (see [`crate::job`]): the same id with the same body is the same job, with another body an error.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: JobId,
+    /// Which function.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub function: FunctionName,
+    /// Which version of it; any other answer is refused.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub digest: Digest,
+    /// Unix milliseconds; a job that has not ended by then has expired.
+    pub deadline_ms: u64,
+    /// The most that is paid for the job, micro-units. Absent: what the function's deployment pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_price: Option<u64>,
+    /// Where the platform posts the [`Job`] when it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// What it runs on.
+    pub input: JobPayload,
+}
+
+/// A job's input on its way to the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "form",
+    rename_all = "kebab-case",
+    rename_all_fields = "snake_case",
+    deny_unknown_fields
+)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum JobPayload {
+    /// In the open: a [`crate::job::JobInput`].
+    Plain {
+        /// Its encoding, base64url.
+        #[serde(with = "crate::encoding::base64url_bytes")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        input: Vec<u8>,
+    },
+    /// Sealed: a [`crate::sealed::SealedJob`].
+    Sealed {
+        /// The envelope, base64url.
+        #[serde(with = "crate::encoding::base64url_bytes")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        envelope: Vec<u8>,
+        /// The X25519 public key that the result is sealed to, base64url.
+        #[serde(with = "crate::encoding::base64url_array")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        result_key: [u8; 32],
+    },
+    /// Follows by `PUT /v1/jobs/{id}/input`, for what is too large for JSON.
+    Upload {
+        /// Bytes that will come.
+        size: u64,
+        /// Their digest.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        digest: Digest,
+        /// The key that the result is sealed to, base64url, where the input is an envelope.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+        result_key: Option<Base64Key>,
+    },
+}
+
+/// An X25519 public key, base64url.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Base64Key(#[serde(with = "crate::encoding::base64url_array")] pub [u8; 32]);
+
+/// A job and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Job {
+    /// Its id.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: JobId,
+    /// Which function.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub function: FunctionName,
+    /// Which version.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub digest: Digest,
+    /// Where it stands.
+    pub state: JobState,
+    /// Whether its input and result are sealed.
+    pub sealed: bool,
+    /// How often it was given to a node.
+    pub attempts: u32,
+    /// Unix milliseconds.
+    pub created_ms: u64,
+    /// Unix milliseconds.
+    pub deadline_ms: u64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// What came of it, where it is [`JobState::Done`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<JobOutcome>,
+    /// The last attempt's failure, where it is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<JobFailure>,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum JobState {
+    /// Waits for a node.
+    Queued,
+    /// Given to a node, which has not begun.
+    Leased,
+    /// A node says that it runs.
+    Running,
+    /// Has a result.
+    Done,
+    /// Has none, and will have none.
+    Failed,
+    /// Had not ended by its deadline.
+    Expired,
+    /// The caller took it back.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen to it.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Done | Self::Failed | Self::Expired | Self::Cancelled
+        )
+    }
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobOutcome {
+    /// HTTP status of the result: 200, or 400 where model and input do not go together.
+    pub status: u16,
+    /// The node that gave it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub node: NodeId,
+    /// The run of its enclave.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub boot_id: BootId,
+    /// Bytes of the result as carried.
+    pub size: u64,
+    /// The value of `nacre-job-receipt` ([`crate::job::SignedJobReceipt`]).
+    pub receipt: String,
+    /// Until when the platform keeps it, Unix milliseconds.
+    pub kept_until_ms: u64,
+}
+
+/// Why an attempt had no result: a [`crate::control::JobRefusal`], or the node's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobFailure {
+    /// Stable kebab-case code.
+    pub code: String,
+    /// One sentence, without any payload.
+    pub message: String,
+    /// Whether another try may have another outcome.
+    pub retryable: bool,
+}
+
+/// A job that a node is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AssignedJob {
+    /// Its id.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: JobId,
+    /// Which attempt this is; what is reported for an earlier one is refused.
+    pub attempt: u32,
+    /// The lease of the function that runs it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub lease: LeaseId,
+    /// Which version.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub digest: Digest,
+    /// Unix milliseconds.
+    pub deadline_ms: u64,
+    /// The key that the result is sealed to, base64url, where the input is sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub result_key: Option<Base64Key>,
+    /// Bytes of the input as carried.
+    pub input_size: u64,
+    /// By when the node must have reported, Unix milliseconds; then the job goes elsewhere.
+    pub lease_until_ms: u64,
+}
+
+impl AssignedJob {
+    /// What the enclave is asked for.
+    pub fn run(&self) -> crate::control::RunJob {
+        let terms = JobTerms {
+            job: self.id,
+            function: self.digest,
+            deadline_ms: self.deadline_ms,
+        };
+        let result_key = self.result_key.map(|key| key.0);
+        crate::control::RunJob { terms, result_key }
+    }
+}
+
+/// `POST /v1/nodes/{id}/usage`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReportUsage {
+    /// In the order of their numbers, at most 256.
+    pub receipts: Vec<SignedUsage>,
+}
