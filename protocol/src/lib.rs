@@ -22,6 +22,7 @@ pub mod problem;
 pub mod receipt;
 pub mod receipt_file;
 pub mod sealed;
+pub mod uptime;
 pub mod usage;
 pub mod verified_enclave;
 pub mod verifier_api;
