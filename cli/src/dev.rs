@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use nacre_control_plane::keys;
+use nacre_control_plane::{Database, keys};
 use nacre_emulator::pki::{Root, store};
 use nacre_host_proxy::cli::EnclaveKind;
 use rand::SeedableRng as _;
@@ -238,7 +238,7 @@ async fn api_key(layout: &Layout) -> Result<String, CliError> {
     if let Ok(key) = std::fs::read_to_string(&file) {
         return Ok(key.trim().to_owned());
     }
-    let made = keys::create(&layout.control_plane(), "nacre dev").await;
+    let made = keys::create(&Database::Folder(layout.control_plane()), "nacre dev").await;
     let key = made.context("the control plane's first API key")?.key;
     write_private(&file, key.as_bytes())?;
     Ok(key)

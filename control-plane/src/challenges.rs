@@ -1,74 +1,90 @@
-//! Nonces for registrations: random, each taken once, within a minute.
+//! Nonces for registrations: made here or at another control plane of the same database, at most a minute old, each used
+//! once.
 //!
-//! In memory only. A restart forgets those that were given out, which refuses them: a node asks for another.
+//! A nonce is its time, 8 random bytes, and a MAC over both under a key that lives in the database. So a stranger who
+//! asks for nonces writes nothing anywhere, however often he asks; only a registration that succeeds is remembered.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use aws_lc_rs::hmac;
 
 /// How long a nonce may be used, milliseconds.
 pub(crate) const LIFETIME_MS: u64 = 60_000;
-/// The most nonces that are outstanding at a time.
-pub(crate) const MAX_OUTSTANDING: usize = 16_384;
+const CONTEXT: &[u8] = b"nacre/challenge/v1";
 
-/// The nonces that were given out and not yet used.
-#[derive(Debug, Default)]
+/// Makes and knows nonces.
+#[derive(Debug)]
 pub(crate) struct Challenges {
-    issued: Mutex<HashMap<[u8; 32], u64>>,
+    key: hmac::Key,
 }
-
-/// Too many nonces are outstanding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
 
 impl Challenges {
-    /// Remembers a random nonce as given out at `now_ms`.
-    pub(crate) fn issue(&self, nonce: [u8; 32], now_ms: u64) -> Result<(), Full> {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        if issued.len() >= MAX_OUTSTANDING {
-            issued.retain(|_, at| is_fresh(*at, now_ms));
+    /// With the database's key.
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
         }
-        if issued.len() >= MAX_OUTSTANDING {
-            return Err(Full);
-        }
-        issued.insert(nonce, now_ms);
-        Ok(())
     }
 
-    /// Takes a nonce: true for one that was given out within the last minute and not taken before.
-    pub(crate) fn take(&self, nonce: &[u8; 32], now_ms: u64) -> bool {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.remove(nonce).is_some_and(|at| is_fresh(at, now_ms))
+    /// A nonce: Unix milliseconds, big-endian (8 bytes) ‖ random (8) ‖ the first half of the HMAC-SHA-256 (16).
+    pub(crate) fn issue(&self, random: [u8; 8], now_ms: u64) -> [u8; 32] {
+        let mut nonce = [0; 32];
+        nonce[..8].copy_from_slice(&now_ms.to_be_bytes());
+        nonce[8..16].copy_from_slice(&random);
+        let tag = self.tag(&nonce);
+        nonce[16..].copy_from_slice(&tag);
+        nonce
     }
-}
 
-fn is_fresh(issued_ms: u64, now_ms: u64) -> bool {
-    now_ms.saturating_sub(issued_ms) <= LIFETIME_MS
+    /// Whether the nonce was made under this key within the last minute. Clocks of two machines differ, so one that is
+    /// ahead by less than that is no forgery.
+    pub(crate) fn is_fresh(&self, nonce: &[u8; 32], now_ms: u64) -> bool {
+        let ours: bool = subtle::ConstantTimeEq::ct_eq(&nonce[16..], &self.tag(nonce)[..]).into();
+        let [a, b, c, d, e, f, g, h, ..] = *nonce;
+        let made_ms = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        ours && now_ms.abs_diff(made_ms) <= LIFETIME_MS
+    }
+
+    fn tag(&self, nonce: &[u8; 32]) -> [u8; 16] {
+        let mut over = hmac::Context::with_key(&self.key);
+        over.update(CONTEXT);
+        over.update(&nonce[..16]);
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&over.sign().as_ref()[..16]);
+        tag
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MADE_MS: u64 = 1_800_000_000_000;
+
     #[test]
-    fn a_nonce_is_taken_once_and_while_fresh() {
-        let challenges = Challenges::default();
-        assert!(!challenges.take(&[1; 32], 0));
-        challenges.issue([1; 32], 0).unwrap();
-        challenges.issue([2; 32], 0).unwrap();
-        assert!(challenges.take(&[1; 32], LIFETIME_MS));
-        assert!(!challenges.take(&[1; 32], LIFETIME_MS));
-        assert!(!challenges.take(&[2; 32], LIFETIME_MS + 1));
+    fn a_nonce_lives_a_minute() {
+        let challenges = Challenges::new(&[1; 32]);
+        let nonce = challenges.issue([2; 8], MADE_MS);
+        assert!(challenges.is_fresh(&nonce, MADE_MS));
+        assert!(challenges.is_fresh(&nonce, MADE_MS + LIFETIME_MS));
+        assert!(!challenges.is_fresh(&nonce, MADE_MS + LIFETIME_MS + 1));
+        assert!(!challenges.is_fresh(&nonce, MADE_MS - LIFETIME_MS - 1));
     }
 
     #[test]
-    fn outstanding_nonces_are_bounded_and_old_ones_make_room() {
-        let challenges = Challenges::default();
-        for n in 0..MAX_OUTSTANDING as u64 {
-            let mut nonce = [0; 32];
-            nonce[..8].copy_from_slice(&n.to_le_bytes());
-            challenges.issue(nonce, 0).unwrap();
+    fn control_planes_of_one_key_know_each_others_nonces_and_nobody_elses() {
+        let nonce = Challenges::new(&[1; 32]).issue([2; 8], MADE_MS);
+        assert!(Challenges::new(&[1; 32]).is_fresh(&nonce, MADE_MS));
+        assert!(!Challenges::new(&[3; 32]).is_fresh(&nonce, MADE_MS));
+        assert!(!Challenges::new(&[1; 32]).is_fresh(&[0; 32], 0));
+    }
+
+    #[test]
+    fn no_bit_of_a_nonce_can_be_changed() {
+        let challenges = Challenges::new(&[1; 32]);
+        let nonce = challenges.issue([2; 8], MADE_MS);
+        for bit in 0..256 {
+            let mut other = nonce;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!challenges.is_fresh(&other, MADE_MS), "bit {bit}");
         }
-        assert_eq!(challenges.issue([0xff; 32], LIFETIME_MS), Err(Full));
-        assert_eq!(challenges.issue([0xff; 32], LIFETIME_MS + 1), Ok(()));
     }
 }

@@ -10,7 +10,7 @@ use nacre_attestation_verifier::{Policy, RootKind, Roots};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Database, ObjectsAt};
 use crate::{ControlPlane, keys};
 
 /// Serve the platform's API: functions, deployments and nodes.
@@ -22,9 +22,12 @@ pub struct ControlPlaneArgs {
     /// Address to listen on. Anything but loopback needs --behind-tls-proxy.
     #[arg(long, value_name = "ADDR", default_value_t = config::DEFAULT_LISTEN)]
     listen: SocketAddr,
-    /// Folder for the database and the blobs; made if absent.
-    #[arg(long, value_name = "DIR", required = true)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    storage: DatabaseArgs,
+    /// Where blobs are kept: a folder, or s3://BUCKET/PREFIX with the usual AWS_* variables. `objects` in the data folder
+    /// if absent.
+    #[arg(long, value_name = "DIR|s3://…")]
+    objects: Option<ObjectsAt>,
     /// Root of nodes' evidence: `aws`, or the PEM or DER file of a development root.
     #[arg(long, value_name = "aws|FILE", default_value = "aws")]
     root: String,
@@ -48,28 +51,61 @@ pub struct ControlPlaneArgs {
     exit_on_stdin_eof: bool,
 }
 
+/// Which database.
+#[derive(Clone, clap::Args)]
+struct DatabaseArgs {
+    /// Folder for the SQLite database, and for the blobs unless --objects says otherwise; made if absent.
+    #[arg(long, value_name = "DIR", required_unless_present = "database")]
+    data: Option<PathBuf>,
+    /// PostgreSQL instead, which several control planes may share: postgres://USER@HOST/NAME. The password may also be in
+    /// PGPASSWORD or ~/.pgpass, where no list of processes shows it.
+    #[arg(
+        long,
+        value_name = "postgres://…",
+        env = "NACRE_DATABASE",
+        hide_env_values = true
+    )]
+    database: Option<String>,
+}
+
+impl DatabaseArgs {
+    fn database(&self) -> anyhow::Result<Database> {
+        match (&self.database, &self.data) {
+            (Some(url), _) => Ok(Database::postgres(url)?),
+            (None, Some(data)) => Ok(Database::Folder(data.clone())),
+            (None, None) => anyhow::bail!("--data is missing"),
+        }
+    }
+}
+
+/// Without the URL, which may hold a password.
+impl core::fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("DatabaseArgs")
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Clone, clap::Subcommand)]
 enum KeyCommand {
     /// Make an API key and print it, once.
     CreateKey {
-        /// The control plane's data folder.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        storage: DatabaseArgs,
         /// What the key is for.
         #[arg(long)]
         name: String,
     },
     /// List API keys: id, created, revoked (Unix milliseconds), name.
     ListKeys {
-        /// The control plane's data folder.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        storage: DatabaseArgs,
     },
     /// Refuse an API key from now on.
     RevokeKey {
-        /// The control plane's data folder.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        storage: DatabaseArgs,
         /// The 16 hex digits after `nacre_`.
         #[arg(long)]
         id: String,
@@ -105,7 +141,12 @@ async fn serve(args: &ControlPlaneArgs) -> anyhow::Result<()> {
 }
 
 fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
-    let data = args.data.clone().context("--data is missing")?;
+    let objects = match (&args.objects, &args.storage.data) {
+        (Some(objects), _) => objects.clone(),
+        (None, Some(data)) => ObjectsAt::in_data(data),
+        (None, None) => anyhow::bail!("with --database, say --objects or --data too"),
+    };
+    let database = args.storage.database()?;
     let policy = args
         .node_policy
         .as_deref()
@@ -124,7 +165,9 @@ fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
         offline_after: Duration::from_millis(args.offline_after_ms),
         max_blob_bytes: args.max_blob_bytes,
         behind_tls_proxy: args.behind_tls_proxy,
-        ..Config::new(data, roots, policy)
+        database,
+        objects,
+        ..Config::new(PathBuf::new(), roots, policy)
     })
 }
 
@@ -147,16 +190,18 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 async fn run_keys(command: &KeyCommand) -> anyhow::Result<()> {
     match command {
-        KeyCommand::CreateKey { data, name } => println!("{}", keys::create(data, name).await?.key),
-        KeyCommand::ListKeys { data } => {
-            for key in keys::list(data).await? {
+        KeyCommand::CreateKey { storage, name } => {
+            println!("{}", keys::create(&storage.database()?, name).await?.key);
+        }
+        KeyCommand::ListKeys { storage } => {
+            for key in keys::list(&storage.database()?).await? {
                 let revoked = key
                     .revoked_ms
                     .map_or_else(|| "-".to_owned(), |at| at.to_string());
                 println!("{}\t{}\t{revoked}\t{}", key.id, key.created_ms, key.name);
             }
         }
-        KeyCommand::RevokeKey { data, id } => keys::revoke(data, id).await?,
+        KeyCommand::RevokeKey { storage, id } => keys::revoke(&storage.database()?, id).await?,
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! What one control plane is told at its start.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nacre_attestation_verifier::{Policy, Roots};
+use url::Url;
 
 use crate::clock::Clock;
+use crate::store::StoreError;
 
 /// Where it listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
@@ -21,13 +23,105 @@ pub const DEFAULT_MAX_BLOB: u64 = 8 << 30;
 /// the making of its version.
 pub const DEFAULT_BLOB_GRACE: Duration = Duration::from_secs(3600);
 
+/// Where the database is.
+#[derive(Clone)]
+pub enum Database {
+    /// SQLite in a folder, which is made if absent. One control plane uses it at a time.
+    Folder(PathBuf),
+    /// PostgreSQL, which several control planes may use. Their clocks must agree within a fraction of `offline_after`.
+    Postgres(Url),
+}
+
+impl Database {
+    /// `postgres://USER@HOST[:PORT]/NAME` or, through a Unix socket, `postgres:///NAME?host=/FOLDER`.
+    pub fn postgres(url: &str) -> Result<Self, StoreError> {
+        let refused = |why: &str| StoreError::Url(why.to_owned());
+        let url: Url = url
+            .parse()
+            .map_err(|error: url::ParseError| refused(&error.to_string()))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(refused("it begins with postgres://"));
+        }
+        if url.path().len() < 2 && !url.query_pairs().any(|(key, _)| key == "dbname") {
+            return Err(refused("it names a database: postgres://HOST/NAME"));
+        }
+        Ok(Self::Postgres(url))
+    }
+}
+
+/// Without the password.
+impl core::fmt::Debug for Database {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Folder(folder) => f.debug_tuple("Folder").field(folder).finish(),
+            Self::Postgres(url) => write!(f, "Postgres({:?}{})", url.host_str(), url.path()),
+        }
+    }
+}
+
+/// Where the blobs are. Only control planes of one database use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectsAt {
+    /// A folder, which is made if absent. Control planes on several machines need one that they share.
+    Folder(PathBuf),
+    /// S3, or what speaks like it. Credentials, region and `AWS_ENDPOINT_URL` come from the environment.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What all names begin with; may be empty.
+        prefix: String,
+    },
+}
+
+impl ObjectsAt {
+    /// Where they are unless told otherwise.
+    pub fn in_data(data: &Path) -> Self {
+        Self::Folder(data.join("objects"))
+    }
+}
+
+impl core::str::FromStr for ObjectsAt {
+    type Err = ObjectsError;
+
+    /// A folder's path or `s3://BUCKET[/PREFIX]`.
+    fn from_str(text: &str) -> Result<Self, ObjectsError> {
+        let Some(rest) = text.strip_prefix("s3://") else {
+            return match text {
+                "" => Err(ObjectsError),
+                text if text.contains("://") => Err(ObjectsError),
+                folder => Ok(Self::Folder(folder.into())),
+            };
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let may = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
+        let prefix = prefix.trim_end_matches('/');
+        if !(3..=63).contains(&bucket.len())
+            || !bucket.bytes().all(may)
+            || object_store::path::Path::parse(prefix).is_err()
+        {
+            return Err(ObjectsError);
+        }
+        Ok(Self::S3 {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        })
+    }
+}
+
+/// Neither a folder nor a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("objects-url: blobs are kept in a folder or in s3://BUCKET/PREFIX")]
+pub struct ObjectsError;
+
 /// Configuration of [`crate::ControlPlane::bind`].
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Address to listen on; port 0 takes any.
     pub listen: SocketAddr,
-    /// Folder for the database and the blobs; made if absent. One control plane uses it at a time.
-    pub data: PathBuf,
+    /// Where the database is.
+    pub database: Database,
+    /// Where the blobs are.
+    pub objects: ObjectsAt,
     /// The root that nodes' evidence must lead to.
     pub roots: Roots,
     /// The measurements that nodes' enclaves must have.
@@ -47,11 +141,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults.
+    /// The defaults: everything in one folder.
     pub fn new(data: PathBuf, roots: Roots, node_policy: Policy) -> Self {
         Self {
             listen: DEFAULT_LISTEN,
-            data,
+            objects: ObjectsAt::in_data(&data),
+            database: Database::Folder(data),
             roots,
             node_policy,
             report_every: DEFAULT_REPORT_EVERY,

@@ -59,9 +59,6 @@ pub enum Error {
     /// A node that may not register so.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
-    /// Too many registrations are under way.
-    #[error("too many nonces are outstanding: try again in a minute")]
-    TooManyChallenges,
     /// A report that cannot be taken.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -239,11 +236,19 @@ impl Error {
     pub fn problem(&self) -> Problem {
         let (status, code, title) = self.kind();
         let problem = Problem::new(status, code, title);
-        if status == 500 {
+        if self.is_ours() {
             problem
         } else {
             problem.with_detail(self.to_string())
         }
+    }
+
+    /// Whether it is about our inside, not about the request.
+    pub fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::Randomness(_) | Self::Store(_) | Self::Objects(_) | Self::Internal(_)
+        )
     }
 
     fn kind(&self) -> (u16, &'static str, &'static str) {
@@ -275,11 +280,6 @@ impl Error {
                 "The idempotency key belongs to another request.",
             ),
             Self::Registration(error) => error.kind(),
-            Self::TooManyChallenges => (
-                503,
-                "too-many-challenges",
-                "Too many registrations are under way.",
-            ),
             Self::Report(error) => error.kind(),
             Self::NoSuchPath => (404, "no-such-path", "There is nothing at this path."),
             Self::NoSuchMethod => (
@@ -288,6 +288,11 @@ impl Error {
                 "The path does not take this method.",
             ),
             Self::TimedOut => (503, "timeout", "The request was not done in time."),
+            Self::Store(error) if error.is_passing() => (
+                503,
+                "database-unavailable",
+                "The database does not answer; try again.",
+            ),
             Self::Randomness(_) | Self::Store(_) | Self::Objects(_) | Self::Internal(_) => (
                 500,
                 "internal",

@@ -1,4 +1,4 @@
-//! API keys: made, listed and revoked on the machine that holds the database, while the control plane runs or not.
+//! API keys: made, listed and revoked by whoever reaches the database, while the control plane runs or not.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -9,6 +9,7 @@ pub use crate::store::keys::KeyRecord;
 pub use crate::token::KeyId;
 
 use crate::clock::Clock;
+use crate::config::Database;
 use crate::store::{Store, StoreError, commit, keys};
 use crate::token::mint_key;
 
@@ -55,14 +56,14 @@ pub enum KeyError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Makes a key in the data folder's database, which is made if absent.
-pub async fn create(data: &Path, name: &str) -> Result<NewKey, KeyError> {
+/// Makes a key. A folder's database is made if absent.
+pub async fn create(database: &Database, name: &str) -> Result<NewKey, KeyError> {
     let length = name.chars().count();
     if !(1..=MAX_NAME).contains(&length) || name.chars().any(char::is_control) {
         return Err(KeyError::Name);
     }
     let (id, minted) = mint_key()?;
-    let store = open(data).await?;
+    let store = open(database).await?;
     let mut tx = store.write().await?;
     keys::insert(&mut tx, &id, name, minted.hash, Clock::system().now_ms()).await?;
     commit(tx).await?;
@@ -74,8 +75,8 @@ pub async fn create(data: &Path, name: &str) -> Result<NewKey, KeyError> {
 }
 
 /// All keys, revoked ones too, oldest first.
-pub async fn list(data: &Path) -> Result<Vec<KeyRecord>, KeyError> {
-    let store = open(data).await?;
+pub async fn list(database: &Database) -> Result<Vec<KeyRecord>, KeyError> {
+    let store = open(database).await?;
     let mut tx = store.read().await?;
     let all = keys::list(&mut tx).await?;
     drop(tx);
@@ -84,9 +85,9 @@ pub async fn list(data: &Path) -> Result<Vec<KeyRecord>, KeyError> {
 }
 
 /// Refuses a key from now on, also in a control plane that runs.
-pub async fn revoke(data: &Path, id: &str) -> Result<(), KeyError> {
+pub async fn revoke(database: &Database, id: &str) -> Result<(), KeyError> {
     let id = KeyId::parse(id).ok_or(KeyError::Id)?;
-    let store = open(data).await?;
+    let store = open(database).await?;
     let mut tx = store.write().await?;
     let found = keys::revoke(&mut tx, &id, Clock::system().now_ms()).await?;
     commit(tx).await?;
@@ -98,9 +99,11 @@ pub async fn revoke(data: &Path, id: &str) -> Result<(), KeyError> {
     }
 }
 
-async fn open(data: &Path) -> Result<Store, KeyError> {
-    make_folder(data)?;
-    Ok(Store::open(data).await?)
+async fn open(database: &Database) -> Result<Store, KeyError> {
+    if let Database::Folder(data) = database {
+        make_folder(data)?;
+    }
+    Ok(Store::open(database).await?)
 }
 
 /// The data folder is its owner's alone: it holds what others deployed.

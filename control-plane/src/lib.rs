@@ -3,7 +3,8 @@
 //! Decisions are pure: [`placement`] matches orders with asks, `standing` says where a deployment stands. Around them,
 //! [`store`] holds all SQL, `objects` the blobs, [`platform`] does one request's effect in one transaction, `api` speaks
 //! HTTP, and [`ControlPlane`] owns the listener. Everything that counts is in the database before it is answered, so that
-//! the process can be killed at any moment; in memory are only long polls, and nonces that a node asks for again.
+//! the process can be killed at any moment; in memory are only long polls. On PostgreSQL several may serve one platform:
+//! none of them knows what the others do not.
 //!
 //! It sees no payload and holds no key of an enclave: what nodes run is bound by digests that clients check themselves.
 
@@ -24,6 +25,6 @@ mod store;
 mod token;
 mod wakers;
 
-pub use config::Config;
+pub use config::{Config, Database, ObjectsAt};
 pub use server::{ControlPlane, StartError};
 pub use store::StoreError;

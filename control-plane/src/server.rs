@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::ServiceExt as _;
 
 use crate::api;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::error::Error;
 use crate::keys::make_folder;
 use crate::platform::Platform;
@@ -40,8 +40,9 @@ pub struct ControlPlane {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     sweeping: JoinHandle<()>,
+    following: JoinHandle<()>,
     /// Released when this is dropped.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Why a control plane does not start.
@@ -62,7 +63,7 @@ pub enum StartError {
     /// Another control plane runs on it.
     #[error("data folder {0} is in use by another control plane")]
     InUse(PathBuf),
-    /// What the folder holds cannot be opened.
+    /// The database or the object store cannot be opened.
     #[error(transparent)]
     Open(#[from] Error),
     /// A period of zero.
@@ -73,7 +74,7 @@ pub enum StartError {
 }
 
 impl ControlPlane {
-    /// Opens the data folder, listens and serves.
+    /// Opens database and object store, listens and serves.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         if !config.listen.ip().is_loopback() && !config.behind_tls_proxy {
             return Err(StartError::Plaintext(config.listen));
@@ -81,7 +82,10 @@ impl ControlPlane {
         if config.report_every.is_zero() || config.offline_after <= config.report_every {
             return Err(StartError::Periods);
         }
-        let lock = lock(&config.data)?;
+        let lock = match &config.database {
+            Database::Folder(data) => Some(lock(data)?),
+            Database::Postgres(_) => None,
+        };
         let failed = |error| StartError::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -91,12 +95,14 @@ impl ControlPlane {
         let serving = tokio::spawn(serve(listener, router, stop.subscribe()));
         let every = config.offline_after / 10;
         let sweeping = tokio::spawn(sweep(Arc::clone(&platform), every, stop.subscribe()));
+        let following = tokio::spawn(follow(Arc::clone(&platform), stop.subscribe()));
         Ok(Self {
             address,
             platform,
             stop,
             serving,
             sweeping,
+            following,
             _lock: lock,
         })
     }
@@ -115,9 +121,10 @@ impl ControlPlane {
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         self.platform.wakers().stop();
-        // Both end on `stop`; a panic in one of them was reported when it happened.
+        // They end on `stop`; a panic in one of them was reported when it happened.
         let _ = self.serving.await;
         let _ = self.sweeping.await;
+        let _ = self.following.await;
         self.platform.close().await;
     }
 }
@@ -202,6 +209,13 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
 /// Ends when the server stops, or is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
+}
+
+async fn follow(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = stopped(&mut stop) => {}
+        () = platform.follow() => {}
+    }
 }
 
 async fn sweep(platform: Arc<Platform>, every: Duration, mut stop: watch::Receiver<bool>) {

@@ -1,5 +1,8 @@
-//! Who waits for what. In memory only: whoever waits reads the store first, so a lost waker costs one poll.
+//! Who waits for what. In memory only: whoever waits reads the store first, so a lost waker costs one poll. Changes at
+//! other control planes of the same database come in through [`crate::platform`]'s `follow`.
 
+use core::fmt;
+use core::str::FromStr;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +15,7 @@ use tokio::time::Instant;
 pub(crate) const MAX_WAIT_MS: u64 = 60_000;
 
 /// Something that can be waited for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Topic {
     /// A node's desired state.
     Desired(NodeId),
@@ -21,6 +24,35 @@ pub(crate) enum Topic {
     /// A function's log.
     Logs(FunctionName),
 }
+
+/// As control planes tell each other, and back.
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Desired(node) => write!(f, "desired {node}"),
+            Self::Deployment(deployment) => write!(f, "deployment {deployment}"),
+            Self::Logs(function) => write!(f, "logs {function}"),
+        }
+    }
+}
+
+impl FromStr for Topic {
+    type Err = NoTopic;
+
+    fn from_str(text: &str) -> Result<Self, NoTopic> {
+        let (kind, name) = text.split_once(' ').ok_or(NoTopic)?;
+        match kind {
+            "desired" => name.parse().map(Self::Desired).map_err(|_| NoTopic),
+            "deployment" => name.parse().map(Self::Deployment).map_err(|_| NoTopic),
+            "logs" => name.parse().map(Self::Logs).map_err(|_| NoTopic),
+            _ => Err(NoTopic),
+        }
+    }
+}
+
+/// Not a topic that this version knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoTopic;
 
 type Topics = Arc<Mutex<HashMap<Topic, watch::Sender<()>>>>;
 
@@ -43,6 +75,13 @@ impl Wakers {
     /// Wakes everybody who waits for the topic. To be called after the change is committed.
     pub(crate) fn wake(&self, topic: &Topic) {
         if let Some(sender) = lock(&self.topics).get(topic) {
+            sender.send_replace(());
+        }
+    }
+
+    /// Wakes everybody: nobody knows what changed.
+    pub(crate) fn wake_all(&self) {
+        for sender in lock(&self.topics).values() {
             sender.send_replace(());
         }
     }
@@ -136,6 +175,38 @@ mod tests {
         let mut wait = wakers.wait(topic(1), 1);
         wakers.wake(&topic(2));
         assert!(!wait.again().await);
+    }
+
+    #[tokio::test]
+    async fn everybody_is_woken_when_nobody_knows_what_changed() {
+        let wakers = Wakers::new();
+        let (mut a, mut b) = (
+            wakers.wait(topic(1), MAX_WAIT_MS),
+            wakers.wait(topic(2), MAX_WAIT_MS),
+        );
+        wakers.wake_all();
+        assert!(a.again().await && b.again().await);
+    }
+
+    #[test]
+    fn topics_are_told_and_understood() {
+        for topic in [
+            topic(1),
+            Topic::Deployment(DeploymentId::from_random([2; 16])),
+            Topic::Logs("iris-2".parse().unwrap()),
+        ] {
+            assert_eq!(topic.to_string().parse(), Ok(topic));
+        }
+        for strange in [
+            "",
+            "logs",
+            "logs ",
+            "weather fine",
+            "desired x",
+            "deployment \n",
+        ] {
+            assert_eq!(strange.parse::<Topic>(), Err(NoTopic), "{strange:?}");
+        }
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ impl IntoResponse for Refusal {
 /// A problem, as problem+json.
 pub(super) fn refuse(error: &Error) -> Response {
     let problem = error.problem();
-    if problem.status == 500 {
+    if error.is_ours() {
         tracing::error!(error = %error, "request failed");
     }
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

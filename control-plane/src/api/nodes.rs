@@ -37,16 +37,15 @@ pub(super) async fn list(
     Ok(ok(&platform.nodes(&page.after, page.limit()?).await?))
 }
 
-/// Draws a nonce for one registration; no token is needed. A nonce makes nothing that lasts, and is never given out
-/// twice, so there is no idempotency key here.
+/// Makes a nonce for one registration; no token is needed. It leaves nothing behind, and no two are alike, so there is no
+/// idempotency key here.
 #[utoipa::path(
     post,
     path = "/v1/nodes/challenges",
     operation_id = "createChallenge",
     tag = "nodes",
     responses(
-        (status = 201, description = "The nonce: taken once, within a minute", body = Challenge),
-        (status = 503, description = "`too-many-challenges`"),
+        (status = 201, description = "The nonce: used once, within a minute", body = Challenge),
     ),
     security(()),
 )]
@@ -55,7 +54,7 @@ pub(super) async fn challenge(State(platform): State<Shared>) -> Result<Response
 }
 
 /// Registers a node, or its enclave's new boot. Instead of a token: the operator's signature, and evidence made for this
-/// nonce, operator and node. The nonce stands for the idempotency key: it is taken once, and the answer, which holds a
+/// nonce, operator and node. The nonce stands for the idempotency key: it registers once, and the answer, which holds a
 /// secret, is not kept. After a lost answer, register again with a new nonce; that voids the token that was lost.
 #[utoipa::path(
     post,

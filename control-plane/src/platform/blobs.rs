@@ -1,8 +1,8 @@
 //! Blobs: put, asked for, collected.
 //!
 //! Invariant: a row in the database means a whole object in the store. An object is published before its row and
-//! deleted after it, both under one lock; what a crash leaves between the two is an object without a row, which the next
-//! start deletes. A blob that no version has is collected once nobody put it or asked for it for the grace period, so
+//! deleted after it, both under the blob's guard, which all control planes of the database heed; what a crash leaves
+//! between the two is an object without a row, which the next start of any of them deletes. A blob that no version has is collected once nobody put it or asked for it for the grace period, so
 //! that a client may take "it is there" for an answer and make its version at leisure.
 
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Platform {
             }
             return Ok(Put::Known);
         }
-        let mut upload = self.objects.upload(&digest).await?;
+        let mut upload = self.objects.upload(&digest);
         let (mut hash, mut length) = (Sha256::new(), 0);
         let received = loop {
             match next(&mut body).await {
@@ -88,7 +88,7 @@ impl Platform {
         }
         // From here on a caller who goes away changes nothing.
         let publish = async move {
-            let _lock = self.objects.lock().await;
+            let _guard = self.store.guard(&digest).await?;
             upload.publish().await?;
             let mut tx = self.store.write().await?;
             blobs::insert(&mut tx, &digest, length, self.clock.now_ms()).await?;
@@ -133,33 +133,47 @@ impl Platform {
 
     /// Deletes blobs that no version has and nobody wanted within the grace period. Says how many.
     pub(crate) async fn collect_blobs(&self) -> Result<usize, Error> {
+        let grace = u64::try_from(self.blob_grace.as_millis()).unwrap_or(u64::MAX);
+        let before = self.clock.now_ms().saturating_sub(grace);
         let mut collected = 0;
         loop {
-            let _lock = self.objects.lock().await;
-            let grace = u64::try_from(self.blob_grace.as_millis()).unwrap_or(u64::MAX);
-            let before = self.clock.now_ms().saturating_sub(grace);
-            let mut tx = self.store.write().await?;
-            let unused = blobs::forget_unused(&mut tx, before).await?;
-            commit(tx).await?;
-            for digest in &unused {
-                self.objects.delete(digest).await?;
-            }
-            collected += unused.len();
+            let mut tx = self.store.read().await?;
+            let unused = blobs::unused(&mut tx, before).await?;
+            drop(tx);
             if unused.is_empty() {
                 return Ok(collected);
+            }
+            for digest in &unused {
+                let _guard = self.store.guard(digest).await?;
+                let mut tx = self.store.write().await?;
+                let forgotten = blobs::forget_unused(&mut tx, digest, before).await?;
+                commit(tx).await?;
+                if forgotten {
+                    self.objects.delete(digest).await?;
+                    collected += 1;
+                }
             }
         }
     }
 
-    /// Deletes objects without a row, which a crash left. Only at the start, when nobody uploads.
+    /// Deletes objects without a row, which a crash left. Others may upload meanwhile: under the guard, an object without
+    /// a row is nobody's.
     pub(super) async fn remove_orphans(&self) -> Result<(), Error> {
-        let mut tx = self.store.read().await?;
         for digest in self.objects.list().await? {
-            if blobs::size(&mut tx, &digest).await?.is_none() {
+            if self.has_row(&digest).await? {
+                continue;
+            }
+            let _guard = self.store.guard(&digest).await?;
+            if !self.has_row(&digest).await? {
                 self.objects.delete(&digest).await?;
             }
         }
         Ok(())
+    }
+
+    async fn has_row(&self, digest: &Digest) -> Result<bool, Error> {
+        let mut tx = self.store.read().await?;
+        Ok(blobs::size(&mut tx, digest).await?.is_some())
     }
 
     async fn want_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {

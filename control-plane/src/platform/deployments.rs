@@ -4,9 +4,9 @@ use nacre_protocol::api::{CreateDeployment, Deployment};
 use nacre_protocol::control::FunctionState;
 use nacre_protocol::ids::DeploymentId;
 
-use super::{Answer, Idempotency, Platform, random_id};
+use super::{Answer, Changed, Idempotency, Platform, random_id};
 use crate::error::Error;
-use crate::store::{commit, deployments, functions};
+use crate::store::{deployments, functions};
 use crate::wakers::Topic;
 
 /// Most replicas of a deployment.
@@ -47,9 +47,8 @@ impl Platform {
         let deployment = deployment.ok_or(Error::Internal("a deployment vanished"))?;
         let answer = Answer::created(&deployment)?;
         Idempotency::keep(once, &mut tx, &answer, now).await?;
-        commit(tx).await?;
-        self.wake(applied);
-        self.wake_deployments(replaced);
+        let changed = Changed::from(applied).deployments(replaced);
+        self.commit(tx, changed).await?;
         Ok(answer)
     }
 

@@ -6,11 +6,10 @@ use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 use nacre_protocol::manifest::{FunctionManifest, MANIFEST_FILE, MAX_MANIFEST, ManifestError};
 
-use super::{Answer, Idempotency, Platform};
+use super::{Answer, Changed, Idempotency, Platform};
 use crate::error::{Error, VersionError};
 use crate::store::functions::{self, NewVersion};
 use crate::store::{Connection, StoreError, Transaction, blobs, commit, deployments};
-use crate::wakers::Topic;
 
 /// Versions of a function that are kept beside those that deployments name.
 pub(super) const MAX_VERSIONS: u32 = 100;
@@ -121,12 +120,8 @@ impl Platform {
             crate::store::nodes::bump_revision(&mut tx, node).await?;
         }
         let applied = self.replan(&mut tx, now).await?;
-        commit(tx).await?;
-        self.wake(applied);
-        self.wake_nodes(nodes);
-        self.wake_deployments(gone);
-        self.wakers.wake(&Topic::Logs(name.clone()));
-        Ok(())
+        let changed = Changed::from(applied).nodes(nodes).deployments(gone);
+        self.commit(tx, changed.logs([name.clone()])).await
     }
 }
 

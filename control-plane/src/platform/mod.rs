@@ -2,6 +2,7 @@
 
 mod blobs;
 mod deployments;
+mod follow;
 mod functions;
 mod logs;
 mod nodes;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacre_attestation_verifier::{Policy, Roots};
-use nacre_protocol::ids::{DeploymentId, LeaseId, NodeId};
+use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId};
 
 pub(crate) use blobs::Put;
 pub(crate) use once::{Answer, Idempotency};
@@ -25,7 +26,7 @@ use crate::error::Error;
 use crate::objects::Objects;
 use crate::placement;
 use crate::store::market::{self, Applied};
-use crate::store::{Store, Transaction, keys, nodes as node_rows};
+use crate::store::{Store, Transaction, commit, keys, nodes as node_rows, nonces};
 use crate::token::{KeyId, Presented};
 use crate::wakers::{Topic, Wakers};
 
@@ -62,15 +63,20 @@ pub(crate) enum Principal {
 }
 
 impl Platform {
-    /// Opens what the data folder holds.
+    /// Opens the database and the object store.
     pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
-        let store = Store::open(&config.data).await?;
-        let objects = Objects::open(&config.data)?;
+        let store = Store::open(&config.database).await?;
+        let objects = Objects::open(&config.objects, store.is_shared())?;
+        let mut tx = store.write().await?;
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh)?;
+        let challenges = Challenges::new(&nonces::key(&mut tx, &fresh).await?);
+        commit(tx).await?;
         let platform = Self {
             store,
             objects,
             wakers: Wakers::new(),
-            challenges: Challenges::default(),
+            challenges,
             roots: config.roots.clone(),
             node_policy: config.node_policy.clone(),
             report_every: config.report_every,
@@ -121,7 +127,18 @@ impl Platform {
         self.store.close().await;
     }
 
-    /// Runs the auction within a transaction. What it changed is to be woken with [`Self::wake`] after the commit.
+    /// Makes a transaction's changes last, and wakes whoever waits for them, here and at other control planes.
+    async fn commit(&self, mut tx: Transaction, changed: Changed) -> Result<(), Error> {
+        let names: Vec<String> = changed.0.iter().map(ToString::to_string).collect();
+        self.store.announce(&mut tx, &names).await?;
+        commit(tx).await?;
+        for topic in &changed.0 {
+            self.wakers.wake(topic);
+        }
+        Ok(())
+    }
+
+    /// Runs the auction within a transaction; what it changed belongs to the transaction's [`Changed`].
     async fn replan(&self, tx: &mut Transaction, now_ms: u64) -> Result<Applied, Error> {
         let market = market::load(tx).await?;
         let plan = placement::plan(&market);
@@ -132,29 +149,36 @@ impl Platform {
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         Ok(market::apply(tx, &market, &plan, &ids, now_ms).await?)
     }
+}
 
-    fn wake(&self, applied: Applied) {
-        self.wake_nodes(applied.nodes);
-        self.wake_deployments(applied.deployments);
+/// What a transaction changed that somebody may wait for.
+#[derive(Debug, Default)]
+struct Changed(BTreeSet<Topic>);
+
+impl Changed {
+    fn nodes(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        self.0.extend(nodes.into_iter().map(Topic::Desired));
+        self
     }
 
-    fn wake_nodes(&self, nodes: impl IntoIterator<Item = NodeId>) {
-        for node in nodes {
-            self.wakers.wake(&Topic::Desired(node));
-        }
+    fn deployments(mut self, deployments: impl IntoIterator<Item = DeploymentId>) -> Self {
+        self.0
+            .extend(deployments.into_iter().map(Topic::Deployment));
+        self
     }
 
-    fn wake_deployments(&self, deployments: impl IntoIterator<Item = DeploymentId>) {
-        for deployment in deployments {
-            self.wakers.wake(&Topic::Deployment(deployment));
-        }
+    fn logs(mut self, functions: impl IntoIterator<Item = FunctionName>) -> Self {
+        self.0.extend(functions.into_iter().map(Topic::Logs));
+        self
     }
 }
 
-/// Both changes are to be woken.
-fn merge(mut applied: Applied, deployments: BTreeSet<DeploymentId>) -> Applied {
-    applied.deployments.extend(deployments);
-    applied
+impl From<Applied> for Changed {
+    fn from(applied: Applied) -> Self {
+        Self::default()
+            .nodes(applied.nodes)
+            .deployments(applied.deployments)
+    }
 }
 
 fn random_id() -> Result<[u8; 16], getrandom::Error> {

@@ -6,8 +6,9 @@ use nacre_protocol::api::{DesiredState, Node, ObservedFunction, ObservedState, P
 use nacre_protocol::control::{Event, FunctionState};
 use nacre_protocol::ids::{DeploymentId, FunctionName, NodeId};
 
-use super::{Platform, Principal, merge};
+use super::{Changed, Platform, Principal};
 use crate::error::{Error, ReportError};
+use crate::store::deployments::Held;
 use crate::store::market::Applied;
 use crate::store::{Transaction, commit, deployments, logs, nodes};
 use crate::wakers::Topic;
@@ -60,6 +61,9 @@ impl Platform {
     pub(crate) async fn observe(&self, node: NodeId, report: ObservedState) -> Result<(), Error> {
         check(&report)?;
         let now = self.clock.now_ms();
+        if self.is_nothing_new(&node, &report, now).await? {
+            return Ok(());
+        }
         let mut tx = self.store.write().await?;
         if nodes::boot(&mut tx, &node).await? != Some(report.boot_id) {
             return Err(ReportError::Boot.into());
@@ -74,12 +78,31 @@ impl Platform {
         if back || !changed.is_empty() {
             applied = self.replan(&mut tx, now).await?;
         }
-        commit(tx).await?;
-        self.wake(merge(applied, changed));
-        for function in lines {
-            self.wakers.wake(&Topic::Logs(function));
+        let changed = Changed::from(applied).deployments(changed);
+        self.commit(tx, changed.logs(lines)).await
+    }
+
+    /// Most reports say what the one before said. They need no turn among those who write: one statement notes the time.
+    /// A lease that comes or goes meanwhile is the next report's business.
+    async fn is_nothing_new(
+        &self,
+        node: &NodeId,
+        report: &ObservedState,
+        now_ms: u64,
+    ) -> Result<bool, Error> {
+        if !report.events.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        let mut tx = self.store.read().await?;
+        let held = deployments::held_by(&mut tx, node).await?;
+        drop(tx);
+        if !news(&held, &report.functions).is_empty() {
+            return Ok(false);
+        }
+        let mut tx = self.store.write_alone().await?;
+        let known = nodes::still_there(&mut tx, node, &report.boot_id, now_ms).await?;
+        commit(tx).await?;
+        Ok(known)
     }
 }
 
@@ -104,28 +127,39 @@ fn check(report: &ObservedState) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// Writes the states that differ. A lease that the report does not name, or names with another digest, is loading: the
-/// node has not come to it yet. Leases that ended since the node looked are passed over.
+/// Writes the states that differ.
 async fn record_states(
     tx: &mut Transaction,
     node: &NodeId,
     reported: &[ObservedFunction],
 ) -> Result<BTreeSet<DeploymentId>, Error> {
-    let reported: BTreeMap<_, _> = reported.iter().map(|f| ((f.lease, f.digest), f)).collect();
+    let held = deployments::held_by(tx, node).await?;
     let mut changed = BTreeSet::new();
-    for held in deployments::held_by(tx, node).await? {
+    for (held, state, error) in news(&held, reported) {
+        deployments::set_lease_state(tx, &held.id, state, error).await?;
+        changed.insert(held.deployment);
+    }
+    Ok(changed)
+}
+
+/// The leases whose state is not what it was. A lease that the report does not name, or names with another digest, is
+/// loading: the node has not come to it yet. Leases that ended since the node looked are passed over.
+fn news<'a>(
+    held: &'a [Held],
+    reported: &'a [ObservedFunction],
+) -> Vec<(&'a Held, FunctionState, Option<&'a str>)> {
+    let reported: BTreeMap<_, _> = reported.iter().map(|f| ((f.lease, f.digest), f)).collect();
+    let said = held.iter().map(|held| {
         let said = reported.get(&(held.id, held.digest));
         let state = said.map_or(FunctionState::Loading, |said| said.state);
         let error = said.and_then(|said| said.error.as_deref());
         let error = error
             .filter(|_| state == FunctionState::Failed)
             .map(|e| cut(e, MAX_MESSAGE));
-        if (state, error) != (held.state, held.error.as_deref()) {
-            deployments::set_lease_state(tx, &held.id, state, error).await?;
-            changed.insert(held.deployment);
-        }
-    }
-    Ok(changed)
+        (held, state, error)
+    });
+    said.filter(|(held, state, error)| (*state, *error) != (held.state, held.error.as_deref()))
+        .collect()
 }
 
 /// Writes events of functions that the node runs or ran; it has no say about others. A report that is sent again adds

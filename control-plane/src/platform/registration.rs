@@ -7,19 +7,18 @@ use nacre_protocol::evidence::{register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
 use nacre_protocol::ids::BootId;
 
-use super::{Platform, merge};
+use super::{Changed, Platform};
 use crate::endpoint::is_endpoint;
 use crate::error::{Error, RegistrationError};
-use crate::store::{commit, deployments, market, nodes};
+use crate::store::{deployments, market, nodes, nonces};
 use crate::token::mint_node_token;
 
 impl Platform {
     /// A nonce for one registration.
     pub(crate) fn challenge(&self) -> Result<Challenge, Error> {
-        let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce)?;
-        let issued = self.challenges.issue(nonce, self.clock.now_ms());
-        issued.map_err(|_| Error::TooManyChallenges)?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)?;
+        let nonce = self.challenges.issue(random, self.clock.now_ms());
         Ok(Challenge { nonce })
     }
 
@@ -27,14 +26,17 @@ impl Platform {
     pub(crate) async fn register(&self, request: RegisterNode) -> Result<Registered, Error> {
         check_form(&request)?;
         let now = self.clock.now_ms();
-        // Taken whatever comes of it: a nonce is for one try.
-        if !self.challenges.take(&request.nonce, now) {
+        if !self.challenges.is_fresh(&request.nonce, now) || self.is_used(&request.nonce).await? {
             return Err(RegistrationError::Nonce.into());
         }
         let boot = self.check_evidence(&request, now)?;
         let token = mint_node_token(&request.id)?;
 
         let mut tx = self.store.write().await?;
+        // Of two at the same moment, the second finds it taken.
+        if !nonces::take(&mut tx, &request.nonce, now).await? {
+            return Err(RegistrationError::Nonce.into());
+        }
         let known = nodes::known(&mut tx, &request.id).await?;
         if known
             .as_ref()
@@ -52,9 +54,8 @@ impl Platform {
         }
         let affected = market::deployments_on(&mut tx, &[request.id]).await?;
         let applied = self.replan(&mut tx, now).await?;
-        commit(tx).await?;
-        self.wake(merge(applied, affected));
-        self.wake_nodes([request.id]);
+        let changed = Changed::from(applied).deployments(affected);
+        self.commit(tx, changed.nodes([request.id])).await?;
         tracing::info!(
             node = %request.id, operator = %request.operator, %boot, root = %self.roots.kind(), "node registered"
         );
@@ -62,6 +63,11 @@ impl Platform {
             token: token.text,
             report_every_ms: u64::try_from(self.report_every.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    async fn is_used(&self, nonce: &[u8; 32]) -> Result<bool, Error> {
+        let mut tx = self.store.read().await?;
+        Ok(nonces::is_used(&mut tx, nonce).await?)
     }
 
     /// From the cheap to the dear, so that strangers cannot make us work.

@@ -1,12 +1,16 @@
 //! What time brings about: nodes fall silent, answers and logs grow old, blobs fall out of use.
 
 use super::once::KEPT_MS;
-use super::{Platform, merge};
+use super::{Changed, Platform};
+use crate::challenges::LIFETIME_MS;
 use crate::error::Error;
-use crate::store::{commit, deployments, idempotency, logs, market, nodes};
+use crate::store::{commit, deployments, idempotency, logs, market, nodes, nonces};
 
 /// How long ended leases and replaced deployments can be asked about, milliseconds.
 const HISTORY_MS: u64 = 24 * 3600 * 1000;
+
+/// How long a used nonce is remembered, milliseconds: long after no clock of ours takes it any more.
+const USED_MS: u64 = 10 * LIFETIME_MS;
 
 impl Platform {
     /// Takes silent nodes offline and moves their leases. Silence counts from this process's start at the earliest:
@@ -28,8 +32,8 @@ impl Platform {
         let silent = nodes::take_offline(&mut tx, before).await?;
         let affected = market::deployments_on(&mut tx, &silent).await?;
         let applied = self.replan(&mut tx, now).await?;
-        commit(tx).await?;
-        self.wake(merge(applied, affected));
+        let changed = Changed::from(applied).deployments(affected);
+        self.commit(tx, changed).await?;
         for node in silent {
             tracing::warn!(%node, "node offline: no report came");
         }
@@ -42,6 +46,7 @@ impl Platform {
         let mut tx = self.store.write().await?;
         idempotency::forget(&mut tx, now.saturating_sub(KEPT_MS)).await?;
         deployments::forget_ended(&mut tx, now.saturating_sub(HISTORY_MS)).await?;
+        nonces::forget(&mut tx, now.saturating_sub(USED_MS)).await?;
         logs::trim(&mut tx, super::logs::MAX_LINES).await?;
         commit(tx).await?;
         self.collect_blobs().await?;

@@ -82,22 +82,33 @@ pub(crate) async fn is_leased_to(
     Ok(row.is_some())
 }
 
-/// Forgets blobs that no version has and nobody touched since `before_ms`; at most 256 a call. Their objects may then be
-/// deleted.
-pub(crate) async fn forget_unused(
-    on: &mut Connection,
-    before_ms: u64,
-) -> Result<Vec<Digest>, StoreError> {
+/// Blobs that no version has and nobody touched since `before_ms`; at most 256 a call.
+pub(crate) async fn unused(on: &mut Connection, before_ms: u64) -> Result<Vec<Digest>, StoreError> {
     let rows = query(
-        "DELETE FROM blobs WHERE digest IN (
-             SELECT b.digest FROM blobs b
-             WHERE b.touched_ms < $1
-               AND NOT EXISTS (SELECT 1 FROM version_blobs v WHERE v.blob = b.digest)
-             LIMIT 256)
-         RETURNING digest",
+        "SELECT b.digest FROM blobs b
+         WHERE b.touched_ms < $1
+           AND NOT EXISTS (SELECT 1 FROM version_blobs v WHERE v.blob = b.digest)
+         LIMIT 256",
     )
     .bind(big(before_ms)?)
     .fetch_all(on)
     .await?;
     rows.iter().map(|row| row.parsed("digest")).collect()
+}
+
+/// Forgets a blob that is still unused. Its object may then be deleted.
+pub(crate) async fn forget_unused(
+    on: &mut Connection,
+    digest: &Digest,
+    before_ms: u64,
+) -> Result<bool, StoreError> {
+    let done = query(
+        "DELETE FROM blobs WHERE digest = $1 AND touched_ms < $2
+           AND NOT EXISTS (SELECT 1 FROM version_blobs v WHERE v.blob = blobs.digest)",
+    )
+    .bind(digest.to_string())
+    .bind(big(before_ms)?)
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }

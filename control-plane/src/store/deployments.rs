@@ -3,8 +3,8 @@
 use nacre_protocol::api::{CreateDeployment, Deployment, Lease};
 use nacre_protocol::control::FunctionState;
 use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId};
+use sqlx::any::AnyRow;
 use sqlx::query;
-use sqlx::sqlite::SqliteRow;
 
 use super::{Connection, RowExt as _, StoreError, big};
 use crate::standing::{Facts, standing};
@@ -39,10 +39,11 @@ pub(crate) async fn live(
     }
 }
 
-async fn assemble(on: &mut Connection, row: &SqliteRow) -> Result<Deployment, StoreError> {
+async fn assemble(on: &mut Connection, row: &AnyRow) -> Result<Deployment, StoreError> {
     let id: DeploymentId = row.parsed("id")?;
     let rows = query(
-        "SELECT l.id, l.node, l.state, l.error, l.price, n.endpoint, n.online
+        "SELECT l.id, l.node, l.state, l.error, l.price, n.endpoint,
+                CASE WHEN n.online THEN 1 ELSE 0 END AS online
          FROM leases l JOIN nodes n ON n.id = l.node
          WHERE l.deployment = $1 AND l.ended_ms IS NULL
          ORDER BY l.granted_ms, l.id",
@@ -74,7 +75,7 @@ async fn assemble(on: &mut Connection, row: &SqliteRow) -> Result<Deployment, St
     })
 }
 
-fn read_lease(row: &SqliteRow) -> Result<(Lease, bool), StoreError> {
+fn read_lease(row: &AnyRow) -> Result<(Lease, bool), StoreError> {
     let lease = Lease {
         id: row.parsed("id")?,
         node: row.parsed("node")?,

@@ -3,8 +3,8 @@
 use nacre_protocol::api::Version;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
+use sqlx::any::AnyRow;
 use sqlx::query;
-use sqlx::sqlite::SqliteRow;
 
 use super::{Connection, RowExt as _, StoreError, big};
 
@@ -32,7 +32,7 @@ pub(crate) async fn versions(
     rows.iter().map(read_version).collect()
 }
 
-fn read_version(row: &SqliteRow) -> Result<Version, StoreError> {
+fn read_version(row: &AnyRow) -> Result<Version, StoreError> {
     Ok(Version {
         function: row.parsed("function")?,
         version: row.number("version")?,

@@ -10,9 +10,11 @@ use crate::placement::{Lease, Market, Node, Order, Plan};
 
 /// Reads the whole market.
 pub(crate) async fn load(on: &mut Connection) -> Result<Market, StoreError> {
-    let nodes = query("SELECT id, online, memory_bytes, price FROM nodes")
-        .fetch_all(&mut *on)
-        .await?;
+    let nodes = query(
+        "SELECT id, CASE WHEN online THEN 1 ELSE 0 END AS online, memory_bytes, price FROM nodes",
+    )
+    .fetch_all(&mut *on)
+    .await?;
     let leases = query(
         "SELECT id, deployment, function, node, memory_bytes, state, granted_ms
          FROM leases WHERE ended_ms IS NULL",

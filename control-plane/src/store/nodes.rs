@@ -2,8 +2,8 @@
 
 use nacre_protocol::api::{DesiredFunction, DesiredState, Node, Offer, RegisterNode};
 use nacre_protocol::ids::{BootId, NodeId, OperatorId};
+use sqlx::any::AnyRow;
 use sqlx::query;
-use sqlx::sqlite::SqliteRow;
 
 use super::{Connection, RowExt as _, StoreError, big};
 use crate::token::SecretHash;
@@ -111,6 +111,23 @@ pub(crate) async fn saw(on: &mut Connection, id: &NodeId, now_ms: u64) -> Result
     Ok(back.rows_affected() > 0)
 }
 
+/// Records a report that says nothing new, of a node that is online with this boot. False if it is not.
+pub(crate) async fn still_there(
+    on: &mut Connection,
+    id: &NodeId,
+    boot: &BootId,
+    now_ms: u64,
+) -> Result<bool, StoreError> {
+    let done =
+        query("UPDATE nodes SET seen_ms = $1 WHERE id = $2 AND boot_id = $3 AND online = TRUE")
+            .bind(big(now_ms)?)
+            .bind(id.to_string())
+            .bind(boot.to_string())
+            .execute(on)
+            .await?;
+    Ok(done.rows_affected() > 0)
+}
+
 /// Whether any online node was last seen before `before_ms`.
 pub(crate) async fn any_silent(on: &mut Connection, before_ms: u64) -> Result<bool, StoreError> {
     let row = query("SELECT id FROM nodes WHERE online = TRUE AND seen_ms < $1 LIMIT 1")
@@ -188,9 +205,11 @@ pub(crate) async fn list(
     limit: u32,
 ) -> Result<Vec<Node>, StoreError> {
     let rows = query(
-        "SELECT n.*, COALESCE((
-             SELECT SUM(l.memory_bytes) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
-         ), 0) AS reserved_bytes
+        "SELECT n.id, n.operator, n.endpoint, n.memory_bytes, n.price, n.boot_id, n.seen_ms,
+             CASE WHEN n.online THEN 1 ELSE 0 END AS online,
+             CAST(COALESCE((
+                 SELECT SUM(l.memory_bytes) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
+             ), 0) AS BIGINT) AS reserved_bytes
          FROM nodes n WHERE n.id > $1 ORDER BY n.id LIMIT $2",
     )
     .bind(after)
@@ -200,7 +219,7 @@ pub(crate) async fn list(
     rows.iter().map(read_node).collect()
 }
 
-fn read_node(row: &SqliteRow) -> Result<Node, StoreError> {
+fn read_node(row: &AnyRow) -> Result<Node, StoreError> {
     Ok(Node {
         id: row.parsed("id")?,
         operator: row.parsed("operator")?,

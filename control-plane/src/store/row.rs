@@ -3,7 +3,7 @@
 use core::str::FromStr;
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::StoreError;
 
@@ -21,11 +21,11 @@ pub(crate) trait RowExt {
     fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, StoreError>;
     /// The same, or null.
     fn number_opt<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, StoreError>;
-    /// True or false.
+    /// True or false, asked for as 1 or 0: SQLite's own booleans do not pass through sqlx's `Any`.
     fn flag(&self, column: &'static str) -> Result<bool, StoreError>;
 }
 
-impl RowExt for SqliteRow {
+impl RowExt for AnyRow {
     fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, StoreError> {
         self.text(column)?
             .parse()
@@ -56,6 +56,6 @@ impl RowExt for SqliteRow {
     }
 
     fn flag(&self, column: &'static str) -> Result<bool, StoreError> {
-        Ok(self.try_get(column)?)
+        Ok(self.number::<i64>(column)? != 0)
     }
 }

@@ -58,7 +58,7 @@ async fn concurrent_duplicates_have_one_effect() {
 async fn keys_belong_to_their_principal_and_expire_after_a_day() {
     let server = Server::start().await;
     let version = server.function("iris", "1MiB", "model").await;
-    let other = nacre_control_plane::keys::create(server.data.path(), "other")
+    let other = nacre_control_plane::keys::create(&server.database, "other")
         .await
         .unwrap();
     let ask = |token: &str| {

@@ -5,17 +5,19 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use nacre_control_plane::ControlPlane;
 use nacre_control_plane::clock::Clock;
+use nacre_control_plane::{ControlPlane, Database};
 use nacre_emulator::testing::DevNsm;
-use nacre_protocol::api::{Deployment, Function, LogLine, Page, Version};
+use nacre_protocol::api::{Deployment, Function, LogLine, Page, Registered, Version};
 use nacre_protocol::control::FunctionState::{Loading, Ready};
 use nacre_protocol::digest::Digest;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::{IMAGE, START_MS, Server, TestNode, bundle, config, files, order};
+use crate::support::{
+    IMAGE, START_MS, Server, TestNode, bundle, config, expect, files, order, refused,
+};
 
 #[tokio::test]
 async fn everything_is_there_after_a_restart() {
@@ -46,18 +48,23 @@ async fn everything_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_nonce_from_before_a_restart_is_refused() {
+async fn a_nonce_outlives_a_restart_and_is_still_used_once() {
     let mut server = Server::start().await;
     let node = TestNode::new(1, 1, 1);
     let nonce = server.challenge().await;
     server.stop().await;
     server.resume().await;
     let request = node.registration(&mut server.nsm, nonce, START_MS);
-    let post = server.anonymous(Method::POST, "/v1/nodes").json(&request);
-    crate::support::refused(post, 403, "nonce-invalid").await;
+    let post = |server: &Server| server.anonymous(Method::POST, "/v1/nodes").json(&request);
+    let _: Registered = expect(post(&server), 201).await;
+    server.stop().await;
+    server.resume().await;
+    refused(post(&server), 403, "nonce-invalid").await;
 }
 
 const KILLED_DATA: &str = "NACRE_TEST_KILLED_DATA";
+const KILLED_DATABASE: &str = "NACRE_TEST_KILLED_DATABASE";
+pub(crate) const KILLED_OBJECTS: &str = "NACRE_TEST_KILLED_OBJECTS";
 
 /// Not a test: the process that `a_kill_loses_nothing_that_was_answered` kills.
 #[tokio::test]
@@ -69,19 +76,31 @@ async fn serve_until_killed() {
     let nsm = DevNsm::new(IMAGE, START_MS);
     let mut config = config(data.as_ref(), nsm.root_der());
     config.clock = Clock::from_fn(|| START_MS);
+    if let Ok(url) = std::env::var(KILLED_DATABASE) {
+        config.database = Database::postgres(&url).unwrap();
+    }
+    if let Ok(objects) = std::env::var(KILLED_OBJECTS) {
+        config.objects = objects.parse().unwrap();
+    }
     let control_plane = ControlPlane::bind(config).await.unwrap();
     println!("listening on {}", control_plane.url());
     std::future::pending::<()>().await;
 }
 
-struct Killed {
+/// A control plane in a process of its own, on a stopped server's data.
+pub(crate) struct Killed {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Killed {
-    fn start(server: &Server) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+    pub(crate) fn start(server: &Server, environment: &[(&str, String)]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.envs(environment.iter().cloned());
+        if let Database::Postgres(url) = &server.database {
+            command.env(KILLED_DATABASE, url.as_str());
+        }
+        let mut child = command
             .args([
                 "--ignored",
                 "--exact",
@@ -105,9 +124,15 @@ impl Killed {
     }
 
     /// SIGKILL.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -118,7 +143,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
     let mut answered: Vec<(u32, Version, String)> = Vec::new();
     let mut asked = 0;
     for round in 0..4u64 {
-        let victim = Killed::start(&server);
+        let victim = Killed::start(&server, &[]);
         let enough = Notify::new();
         let before = answered.len();
         let work = async {
@@ -175,6 +200,10 @@ async fn a_kill_loses_nothing_that_was_answered() {
     }
     // What was half way is whole or gone.
     for name in files(&server.data.path().join("objects")) {
+        // Where control planes share a folder, another may be at it: it goes when it is a day old.
+        if server.is_shared() && name.contains('#') {
+            continue;
+        }
         let path = server.data.path().join("objects/blobs/sha256").join(&name);
         assert_eq!(Digest::of(&std::fs::read(path).unwrap()).to_hex(), name);
     }

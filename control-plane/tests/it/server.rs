@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use nacre_control_plane::cli::{self, ControlPlaneArgs};
-use nacre_control_plane::{ControlPlane, StartError};
+use nacre_control_plane::{ControlPlane, Database, StartError};
 use nacre_emulator::testing::DevNsm;
 use nacre_protocol::api::DesiredState;
 
@@ -26,10 +26,14 @@ async fn without_tls_only_loopback_is_listened_on() {
 }
 
 #[tokio::test]
-async fn one_control_plane_uses_a_folder_at_a_time() {
+async fn one_control_plane_uses_a_folder_at_a_time_and_several_a_server() {
     let mut server = Server::start().await;
-    let second = ControlPlane::bind(config(server.data.path(), server.nsm.root_der())).await;
-    assert!(matches!(second, Err(StartError::InUse(_))));
+    let second = server.another().await;
+    if server.is_shared() {
+        second.unwrap().shutdown().await;
+    } else {
+        assert!(matches!(second, Err(StartError::InUse(_))));
+    }
     server.stop().await;
     server.resume().await;
 }
@@ -77,6 +81,8 @@ fn arguments_are_all_needed_to_serve_and_none_for_keys() {
     assert!(parse("x create-key --data d --name n").is_ok());
     assert!(parse("x list-keys --data d").is_ok());
     assert!(parse("x revoke-key --data d --id 00").is_ok());
+    assert!(parse("x --database postgres://h/n --objects s3://bucket/p --node-policy p").is_ok());
+    assert!(parse("x list-keys --database postgres://h/n").is_ok());
     for line in [
         "x",
         "x --data d",
@@ -84,6 +90,8 @@ fn arguments_are_all_needed_to_serve_and_none_for_keys() {
         "x create-key --data d",
         "x --data d create-key --data d --name n",
         "x --data d --node-policy p --listen nowhere",
+        "x --data d --node-policy p --objects ftp://x",
+        "x --data d --node-policy p --objects s3://B",
     ] {
         assert!(parse(line).is_err(), "{line}");
     }
@@ -103,7 +111,9 @@ async fn keys_are_made_and_refused_by_command() {
     ))
     .await
     .unwrap();
-    let keys = nacre_control_plane::keys::list(&folder).await.unwrap();
+    let keys = nacre_control_plane::keys::list(&Database::Folder(folder.clone()))
+        .await
+        .unwrap();
     assert_eq!(keys[0].name, "ci");
     run(format!(
         "x revoke-key --data {} --id {}",
@@ -113,7 +123,9 @@ async fn keys_are_made_and_refused_by_command() {
     .await
     .unwrap();
     assert!(
-        nacre_control_plane::keys::list(&folder).await.unwrap()[0]
+        nacre_control_plane::keys::list(&Database::Folder(folder.clone()))
+            .await
+            .unwrap()[0]
             .revoked_ms
             .is_some()
     );

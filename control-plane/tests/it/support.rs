@@ -8,7 +8,7 @@ use std::time::Duration;
 use ed25519_dalek::{Signer as _, SigningKey};
 use nacre_attestation_verifier::{Measurements, Pcr, Policy, Roots};
 use nacre_control_plane::clock::Clock;
-use nacre_control_plane::{Config, ControlPlane, keys};
+use nacre_control_plane::{Config, ControlPlane, Database, StartError, keys};
 use nacre_emulator::testing::{DevNsm, Wanted};
 use nacre_protocol::api::{
     Challenge, CreateDeployment, Deployment, DesiredState, ObservedFunction, ObservedState, Offer,
@@ -27,6 +27,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::postgres;
+
 /// When the tests' clock starts.
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
 /// PCR0–2 of the image that the policy names.
@@ -35,6 +37,7 @@ pub(crate) const IMAGE: [[u8; 48]; 3] = [[1; 48], [2; 48], [3; 48]];
 /// A control plane, its API key, and the emulated hardware that it trusts.
 pub(crate) struct Server {
     pub(crate) data: TempDir,
+    pub(crate) database: Database,
     control_plane: Option<ControlPlane>,
     pub(crate) client: Client,
     pub(crate) url: String,
@@ -51,9 +54,14 @@ impl Server {
 
     pub(crate) async fn tuned(tune: fn(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let key = keys::create(data.path(), "test").await.unwrap().key;
+        let database = match postgres::fresh_database() {
+            Some(url) => Database::postgres(&url).unwrap(),
+            None => Database::Folder(data.path().to_owned()),
+        };
+        let key = keys::create(&database, "test").await.unwrap().key;
         let mut server = Self {
             data,
+            database,
             control_plane: None,
             client: Client::builder().no_proxy().build().unwrap(),
             url: String::new(),
@@ -68,13 +76,24 @@ impl Server {
 
     /// Starts on the same data.
     pub(crate) async fn resume(&mut self) {
+        let control_plane = self.another().await.unwrap();
+        self.url = control_plane.url();
+        self.control_plane = Some(control_plane);
+    }
+
+    /// Starts one more on the same data.
+    pub(crate) async fn another(&self) -> Result<ControlPlane, StartError> {
         let mut config = config(self.data.path(), self.nsm.root_der());
+        config.database = self.database.clone();
         let clock = Arc::clone(&self.clock);
         config.clock = Clock::from_fn(move || clock.load(Ordering::SeqCst));
         (self.tune)(&mut config);
-        let control_plane = ControlPlane::bind(config).await.unwrap();
-        self.url = control_plane.url();
-        self.control_plane = Some(control_plane);
+        ControlPlane::bind(config).await
+    }
+
+    /// Whether several control planes may share the data.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.database, Database::Postgres(_))
     }
 
     pub(crate) async fn stop(&mut self) {
