@@ -5,15 +5,24 @@
 #
 # BASE is a Debian 12 (bookworm) with amd64 packages, named by digest: there is no default, so that
 # nobody builds on what a tag happens to be today. What makes the image's bytes does not come from
-# it: kernel source, C compiler and libraries are those of image/locks/, crates those of Cargo.lock,
-# ONNX Runtime that of setup/onnxruntime.txt. Rust is Debian's rustc-web; `nacre image measure`
-# shows its version, as another compiler gives another PCR2.
+# it: kernel source, compilers and libraries are those of image/locks/, crates those of Cargo.lock,
+# ONNX Runtime that of setup/onnxruntime.txt. The base's own Rust makes the host's program.
 ARG BASE
 FROM ${BASE} AS build
 
+# Debian keeps only the newest of a release: when it has moved on, whoever builds says so.
+ARG RUST=1.96.0+dfsg1-1~deb12u2
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends \
-        ca-certificates cargo-web debian-archive-keyring gcc libc6-dev make python3-pip rustc-web xz-utils \
+ && for package in rustc-web cargo-web; do \
+        apt-cache madison "$package" | grep --quiet --fixed-strings "| $RUST |" || { \
+            echo "Debian's archive does not have $package $RUST, but these; name one by --build-arg RUST=VERSION:" >&2; \
+            apt-cache madison "$package" >&2; \
+            exit 1; \
+        }; \
+    done \
+ && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        ca-certificates "cargo-web=$RUST" debian-archive-keyring gcc libc6-dev make python3-pip "rustc-web=$RUST" \
+        xz-utils \
  && apt-get check
 
 WORKDIR /nacre

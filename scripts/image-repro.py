@@ -145,8 +145,6 @@ def other_machine(home):
                    "TZ": "Pacific/Chatham", "LANG": "tr_TR.UTF-8", "LC_ALL": "C.UTF-8", "USER": "someone",
                    "LOGNAME": "someone", "HOSTNAME": "elsewhere", "TMPDIR": str(home),
                    "CFLAGS": "-O0", "RUSTFLAGS": "-Copt-level=0", "MAKEFLAGS": "", "SOURCE_DATE_EPOCH": "1234567890"}
-    if "RUSTUP_HOME" not in os.environ:
-        environment["RUSTUP_HOME"] = str(Path.home() / ".rustup")
     return environment
 
 

@@ -2,7 +2,7 @@
 //!
 //! Everything that makes a byte is fixed: packages and compiler by lock files, crates by
 //! `Cargo.lock`, ONNX Runtime by its hash; times, owners, order and paths are the same on every
-//! machine. What is left is Rust's own compiler, whose version the metadata tells.
+//! machine.
 
 mod error;
 mod machine_paths;
@@ -24,10 +24,11 @@ use crate::kernel::{Kernel, Recipe, kernel};
 use crate::licences::{Made, components};
 use crate::measure::Measurements;
 use crate::ramdisk::{Inputs, Libraries, ramdisks};
+use crate::rust::{self, rust};
 use crate::sbom::custom_metadata;
 use crate::toolchain::{Toolchain, toolchain};
 pub(crate) use onnxruntime::VERSION as ONNXRUNTIME_VERSION;
-pub(crate) use programs::{Rust, TARGET};
+pub(crate) use programs::TARGET;
 
 use machine_paths::MachinePaths;
 
@@ -106,8 +107,9 @@ pub fn build(options: &Options, cache: &Cache) -> Result<Built, BuildError> {
     let toolchain = toolchain(cache, &lock("toolchain")?)?;
     let userland = debian::tree(cache, &lock("userland")?, Layout::Apart, "1", |_| Ok(()))?;
     let kernel = kernel_by(&options.workspace, cache, &toolchain, options.jobs)?;
-    let programs = programs::build(options, cache, &toolchain)?;
-    let paths = MachinePaths::of(&options.workspace, cache, &programs.rust);
+    let rust = rust(cache, &lock(rust::LOCK)?)?;
+    let programs = programs::build(options, cache, &toolchain, &rust)?;
+    let paths = MachinePaths::of(&options.workspace, cache, &rust);
     for file in programs.built_here() {
         paths.none_in(file)?;
     }
@@ -124,7 +126,7 @@ pub fn build(options: &Options, cache: &Cache) -> Result<Built, BuildError> {
         userland: &userland,
         libraries: &ramdisks.libraries,
         toolchain: &toolchain,
-        rust: &programs.rust,
+        rust: &rust,
         workspace: &options.workspace,
     };
     let metadata = metadata(&made, &kernel)?;
@@ -198,10 +200,9 @@ fn egress(file: Option<&Path>) -> Result<Vec<u8>, BuildError> {
 fn metadata(made: &Made<'_>, kernel: &Kernel) -> Result<Metadata, BuildError> {
     let mut custom = custom_metadata(&components(made)?);
     custom["nacre.built-with"] = json!({
-        "rustc": made.rust.version,
-        "packages": made.toolchain.lock().packages.iter()
-            .map(|package| (package.name.clone(), package.version.clone().into()))
-            .collect::<serde_json::Map<_, _>>(),
+        "rustc": made.rust.version(),
+        "packages": versions(made.toolchain.lock()),
+        "rust-packages": versions(&made.rust.lock),
     });
     let version = &kernel.package.version;
     Ok(Metadata {
@@ -217,6 +218,13 @@ fn metadata(made: &Made<'_>, kernel: &Kernel) -> Result<Metadata, BuildError> {
         docker_info: serde_json::Value::Null,
         custom_metadata: custom,
     })
+}
+
+fn versions(lock: &Lock) -> serde_json::Map<String, serde_json::Value> {
+    let packages = lock.packages.iter();
+    packages
+        .map(|package| (package.name.clone(), package.version.clone().into()))
+        .collect()
 }
 
 /// The folder around `start` that is the root of Nacre's workspace.

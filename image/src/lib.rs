@@ -15,6 +15,8 @@ mod licences;
 pub mod measure;
 pub mod policy;
 pub mod ramdisk;
+mod relocated;
+mod rust;
 pub mod sbom;
 pub mod sign;
 pub mod toolchain;

@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::build::{ONNXRUNTIME_VERSION, Rust, TARGET};
+use crate::build::{ONNXRUNTIME_VERSION, TARGET};
 use crate::cache::{CacheError, at};
 use crate::command::{CommandError, run};
 use crate::debian::{Package, Tree};
 use crate::kernel::Kernel;
 use crate::ramdisk::{BOOT, CONSOLE, ENCLAVE, INIT, Library, MANIFEST, ONNXRUNTIME, WORKER};
+use crate::rust::Rust;
 use crate::sbom::{Component, KERNEL};
 use crate::toolchain::Toolchain;
 
 /// Licences of the Debian packages whose bytes are in the image, in SPDX's words, each with words of the package's
 /// copyright file that it was read from: a package whose file no longer says so must be read anew.
-const PACKAGE_LICENCES: [(&str, &str, &str); 6] = [
+const PACKAGE_LICENCES: [(&str, &str, &str); 7] = [
     (
         "libc6",
         "LGPL-2.1-or-later",
@@ -36,6 +37,11 @@ const PACKAGE_LICENCES: [(&str, &str, &str); 6] = [
     ),
     ("libgcc-s1", GCC_RUNTIME, "GCC Runtime Library Exception"),
     ("libstdc++6", GCC_RUNTIME, "GCC Runtime Library Exception"),
+    (
+        "libstd-rust-web-dev",
+        "(MIT OR Apache-2.0) AND Unicode-DFS-2016",
+        "License: MIT or Apache-2.0",
+    ),
     (
         "linux-source-6.12",
         "GPL-2.0-only WITH Linux-syscall-note",
@@ -108,7 +114,7 @@ impl LicenceError {
 ///
 /// When the licence or source of one is not known.
 pub(crate) fn components(made: &Made<'_>) -> Result<Vec<Component>, LicenceError> {
-    let mut all = vec![nacre(), onnxruntime(), standard_library(made.rust)];
+    let mut all = vec![nacre(), onnxruntime()];
     all.push(debian_component(
         &made.kernel.package,
         &made.kernel.copyright,
@@ -140,6 +146,9 @@ pub(crate) fn components(made: &Made<'_>) -> Result<Vec<Component>, LicenceError
                 .join("copyright");
             all.push(debian_component(package, &copyright, programs())?);
         }
+    }
+    if let Some((package, copyright)) = made.rust.standard_library() {
+        all.push(debian_component(package, &copyright, programs())?);
     }
     all.extend(crates(made)?);
     Ok(all)
@@ -193,16 +202,6 @@ fn onnxruntime() -> Component {
     }
 }
 
-fn standard_library(rust: &Rust) -> Component {
-    Component {
-        name: "rust-std".to_owned(),
-        version: rust.release.clone(),
-        licence: "MIT OR Apache-2.0".to_owned(),
-        source: format!("pkg:github/rust-lang/rust@{}", rust.commit),
-        files: programs(),
-    }
-}
-
 fn programs() -> Vec<String> {
     [ENCLAVE, WORKER, INIT].map(str::to_owned).to_vec()
 }
@@ -250,8 +249,9 @@ fn crates(made: &Made<'_>) -> Result<Vec<Component>, LicenceError> {
         ("nacre-enclave", vec![ENCLAVE, WORKER]),
         ("nacre-init", vec![INIT]),
     ] {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = Command::new(made.rust.programs().join("cargo"));
         cargo
+            .envs(made.rust.environment())
             .current_dir(made.workspace)
             .args([
                 "tree",

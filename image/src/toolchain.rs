@@ -1,11 +1,9 @@
 //! The compiler that makes the image's bytes: Debian's, by lock, whatever the machine has itself.
 //!
-//! The packages are unpacked side by side into a folder that also serves as the sysroot. Each
-//! program is started by a small script through **its own** loader and libraries, so that the
-//! machine's glibc matters neither to the tools nor to what they make.
+//! The packages are unpacked side by side into a folder that also serves as the sysroot.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,13 +11,10 @@ use std::time::Duration;
 use crate::cache::{Cache, Key, at, write};
 use crate::command::run;
 use crate::debian::{DebianError, Layout, Lock, Tree, tree};
+use crate::relocated::{PROGRAMS, Start, write_script};
 
-/// The scripts' folder, in the tree.
-const PROGRAMS: &str = "nacre/bin";
 /// What gcc itself starts, by script as well.
 const INNER_PROGRAMS: &str = "nacre/exec";
-const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
-const LOADER: &str = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
 const PROBING: Duration = Duration::from_secs(60);
 
 /// The programs by name, and where the packages have them.
@@ -139,7 +134,8 @@ fn finish(root: &Path) -> Result<(), DebianError> {
     write_script(
         &root.join(PROGRAMS).join("hostcc"),
         &compiler(PROGRAMS, HOST_LINKING),
-    )
+    )?;
+    Ok(())
 }
 
 /// Programs that run during the build find the toolchain's loader and libraries too.
@@ -153,28 +149,26 @@ fn compiler(folder: &str, options: &str) -> String {
     )
 }
 
+/// They know each other by absolute paths otherwise.
+const BISON_AND_M4: &str =
+    "export M4=\"$root/nacre/bin/m4\" BISON_PKGDATADIR=\"$root/usr/share/bison\"\n";
+
 /// `place` started through the loader in the same tree, with `options` before the caller's own.
 fn script(folder: &str, place: &str, options: &str) -> String {
-    let libraries = LIBRARIES.map(|folder| format!("$root/{folder}")).join(":");
     // make calls itself by its own name; gcc finds its parts by where it is.
     let name = if place.ends_with("/make") {
         "$0".to_owned()
     } else {
         format!("$root/{place}")
     };
-    format!(
-        r#"#!/bin/sh
-root=${{0%/{folder}/*}}
-export M4="$root/{PROGRAMS}/m4" BISON_PKGDATADIR="$root/usr/share/bison"
-exec "$root/{LOADER}" --library-path "{libraries}" --argv0 "{name}" "$root/{place}"{options} "$@"
-"#
-    )
-}
-
-fn write_script(path: &Path, text: &str) -> Result<(), DebianError> {
-    write(path, text.as_bytes())?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(at(path))?;
-    Ok(())
+    Start {
+        folder,
+        place,
+        name: &name,
+        before: BISON_AND_M4,
+        options,
+    }
+    .script()
 }
 
 /// Packages have links from the root of the file system, which is elsewhere here.

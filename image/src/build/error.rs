@@ -71,9 +71,6 @@ pub enum BuildError {
         /// The folder whose name is inside.
         path: String,
     },
-    /// The compiler says something that is not understood.
-    #[error("`rustc --version --verbose` says {0:?}")]
-    Rustc(String),
 }
 
 impl BuildError {
@@ -94,7 +91,6 @@ impl BuildError {
             Self::OtherOnnxruntime { .. } => "image-other-onnxruntime",
             Self::Egress { .. } => "image-egress-malformed",
             Self::NotReproducible { .. } => "image-not-reproducible",
-            Self::Rustc(_) => "image-rustc",
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::BuildError;
-use super::programs::Rust;
 use crate::cache::{Cache, at};
+use crate::rust::Rust;
 
 /// Shorter names (`/`, `/w`) are in every program by chance.
 const SHORTEST: usize = 5;
@@ -21,19 +21,13 @@ impl MachinePaths {
             Some(workspace),
             Some(cache.dir()),
             Some(&rust.cargo_home),
-            Some(&rust.sysroot),
             home.as_deref(),
         ];
         let with_slash = folders
             .into_iter()
             .flatten()
             .map(|path| format!("{}/", path.display()));
-        // A system's compiler has the system's folders, which are the same everywhere.
-        Self(
-            with_slash
-                .filter(|path| path.len() >= SHORTEST && path != "/usr/")
-                .collect(),
-        )
+        Self(with_slash.filter(|path| path.len() >= SHORTEST).collect())
     }
 
     /// Fails if the file has one of them inside.

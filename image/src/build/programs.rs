@@ -9,18 +9,16 @@ use std::time::Duration;
 use super::{BuildError, Options};
 use crate::cache::{Cache, at};
 use crate::command::run;
+use crate::rust::Rust;
 use crate::toolchain::Toolchain;
 
 /// glibc of this target; the sysroot says which version.
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
-const ASKING: Duration = Duration::from_secs(60);
 const BUILDING: Duration = Duration::from_secs(2 * 3600);
-/// Rustup and cargo need these to find themselves and the registry; they do not reach what is built.
-const KEPT_VARIABLES: [&str; 14] = [
+/// Cargo needs these to reach the registry; they do not reach what is built.
+const KEPT_VARIABLES: [&str; 12] = [
     "HOME",
     "CARGO_HOME",
-    "RUSTUP_HOME",
-    "RUSTUP_TOOLCHAIN",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "CARGO_HTTP_CAINFO",
@@ -39,23 +37,7 @@ pub(super) struct Programs {
     pub(super) enclave: PathBuf,
     pub(super) worker: PathBuf,
     pub(super) init: PathBuf,
-    pub(super) rust: Rust,
     prebuilt: Vec<PathBuf>,
-}
-
-/// The Rust compiler on this machine.
-#[derive(Clone, Debug)]
-pub(crate) struct Rust {
-    /// Such as `rustc 1.95.0 (59807616e 2026-04-14)`.
-    pub(crate) version: String,
-    /// Such as `1.95.0`.
-    pub(crate) release: String,
-    /// The commit it was built from.
-    pub(crate) commit: String,
-    /// Its folder.
-    pub(crate) sysroot: PathBuf,
-    /// Cargo's folder, with the crates' sources.
-    pub(crate) cargo_home: PathBuf,
 }
 
 /// Builds what is not there.
@@ -63,14 +45,14 @@ pub(super) fn build(
     options: &Options,
     cache: &Cache,
     toolchain: &Toolchain,
+    rust: &Rust,
 ) -> Result<Programs, BuildError> {
     let workspace = &options.workspace;
-    let rust = Rust::of_this_machine(workspace)?;
     let given = &options.prebuilt;
     let cargo = Cargo {
         workspace,
         toolchain,
-        rust: &rust,
+        rust,
         cache,
         jobs: options.jobs,
     };
@@ -110,7 +92,6 @@ pub(super) fn build(
             .flatten()
             .cloned()
             .collect(),
-        rust,
     })
 }
 
@@ -133,45 +114,6 @@ impl Programs {
             .filter(|file| !self.prebuilt.contains(file))
             .map(PathBuf::as_path)
     }
-}
-
-impl Rust {
-    fn of_this_machine(workspace: &Path) -> Result<Self, BuildError> {
-        let ask = |arguments: &[&str]| {
-            run(
-                Command::new("rustc").args(arguments).current_dir(workspace),
-                ASKING,
-            )
-        };
-        let said = ask(&["--version", "--verbose"])?.stdout;
-        let sysroot = ask(&["--print", "sysroot"])?.stdout;
-        let field = |name: &str| {
-            said.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-        };
-        let understood = || {
-            Some(Self {
-                version: said
-                    .lines()
-                    .find(|line| line.starts_with("rustc "))?
-                    .to_owned(),
-                release: field("release")?.to_owned(),
-                commit: field("commit-hash")?.to_owned(),
-                sysroot: PathBuf::from(sysroot.trim()),
-                cargo_home: cargo_home()?,
-            })
-        };
-        understood().ok_or_else(|| BuildError::Rustc(said.clone()))
-    }
-}
-
-fn cargo_home() -> Option<PathBuf> {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    variable("CARGO_HOME").or_else(|| Some(variable("HOME")?.join(".cargo")))
 }
 
 struct Cargo<'a> {
@@ -232,23 +174,19 @@ impl Cargo<'_> {
         Ok(())
     }
 
-    /// Cargo with the locked C compiler and linker, and an environment of ours.
+    /// The locked cargo and compilers, in an environment of ours.
     fn command(&self) -> Command {
-        let mut search = OsString::from(self.toolchain.search_path());
-        for folder in [Some(self.rust.sysroot.join("bin")), folder_of_cargo()]
-            .into_iter()
-            .flatten()
-        {
-            search.push(":");
-            search.push(folder);
-        }
+        let mut search = OsString::from(self.rust.programs());
+        search.push(":");
+        search.push(self.toolchain.search_path());
         let kept = KEPT_VARIABLES
             .iter()
             .filter_map(|name| Some((name, std::env::var_os(name)?)));
-        let mut cargo = Command::new("cargo");
+        let mut cargo = Command::new(self.rust.programs().join("cargo"));
         cargo
             .env_clear()
             .envs(kept)
+            .envs(self.rust.environment())
             .env("PATH", search)
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
@@ -269,8 +207,8 @@ impl Cargo<'_> {
     fn renamed(&self) -> Result<Vec<(String, &'static str)>, BuildError> {
         let mut renamed = vec![
             (self.rust.cargo_home.clone(), "/cargo"),
-            (self.rust.sysroot.clone(), "/rust"),
             (self.cache.dir().to_owned(), "/cache"),
+            (self.rust.root.clone(), "/rust"),
             (self.toolchain.sysroot().to_owned(), "/toolchain"),
             (self.workspace.to_owned(), "/nacre"),
         ];
@@ -286,9 +224,4 @@ impl Cargo<'_> {
             .map(|(from, to)| (from.display().to_string(), to))
             .collect())
     }
-}
-
-/// Where `cargo` is, on a machine where it does not come with the compiler.
-fn folder_of_cargo() -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).find(|folder| folder.join("cargo").is_file())
 }

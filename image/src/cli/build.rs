@@ -51,7 +51,7 @@ pub struct UpdateLocksArgs {
     /// The workspace with Nacre's crates (default: the one around the current folder).
     #[arg(long, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
-    /// Only these: kernel, toolchain, userland, qemu (default: all).
+    /// Only these: kernel, toolchain, rust, userland, qemu (default: all).
     pub names: Vec<LockName>,
 }
 
@@ -60,8 +60,10 @@ pub struct UpdateLocksArgs {
 pub enum LockName {
     /// The kernel's source.
     Kernel,
-    /// The compiler.
+    /// The C compiler.
     Toolchain,
+    /// The Rust compiler.
+    Rust,
     /// The libraries in the image.
     Userland,
     /// The emulator's QEMU.
@@ -72,7 +74,12 @@ pub(crate) fn run(args: &BuildArgs, json: bool) -> Result<ExitCode, ImageError> 
     let workspace = workspace(args.workspace.as_deref())?;
     let cache = cache()?;
     if args.update_locks {
-        let names = [LockName::Kernel, LockName::Toolchain, LockName::Userland];
+        let names = [
+            LockName::Kernel,
+            LockName::Toolchain,
+            LockName::Rust,
+            LockName::Userland,
+        ];
         update(&cache, &workspace, &names)?;
     }
     let options = Options {
@@ -139,6 +146,7 @@ impl LockName {
         match self {
             Self::Kernel => "kernel",
             Self::Toolchain => "toolchain",
+            Self::Rust => "rust",
             Self::Userland => "userland",
             Self::Qemu => "qemu",
         }

@@ -15,7 +15,7 @@ const LARGEST: u64 = 1 << 30;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
-    /// `kernel`, `toolchain`, `userland` or `qemu`.
+    /// `kernel`, `toolchain`, `rust`, `userland` or `qemu`.
     #[serde(skip)]
     pub name: String,
     /// Where newer versions are looked for, such as `bookworm-security`.
@@ -57,7 +57,7 @@ pub struct Package {
 }
 
 impl Lock {
-    /// The lock of that name in a workspace: `kernel`, `toolchain` or `userland`.
+    /// The lock of that name in a workspace: `kernel`, `toolchain`, `rust` or `userland`.
     ///
     /// # Errors
     ///

@@ -31,7 +31,7 @@ fn lock() -> Lock {
 #[test]
 fn every_lock_has_what_it_asks_for() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for name in ["kernel", "toolchain", "userland", "qemu"] {
+    for name in ["kernel", "toolchain", "rust", "userland", "qemu"] {
         let lock = Lock::of_workspace(workspace, name).unwrap();
         for wanted in &lock.wanted {
             assert!(lock.package(wanted).is_some(), "{name} lacks {wanted}");
