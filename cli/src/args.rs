@@ -90,6 +90,8 @@ pub(crate) enum UserCommand {
     Receipt(ReceiptCommand),
     /// Plain HTTP on loopback in, attested TLS out: for unmodified KServe clients. SIGHUP reads the policy again.
     Proxy(ProxyArgs),
+    /// Watch nodes: probe each in every slot, keep what it answered, commit to it and reveal it.
+    Watch(Box<crate::watch::WatchArgs>),
     /// Print the digest a function directory will have.
     Digest {
         /// The directory with nacre.toml.

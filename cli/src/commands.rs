@@ -82,6 +82,7 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Attest(AttestCommand::Respond(args)) => conformance::respond(args).await,
         UserCommand::Receipt(ReceiptCommand::Verify(args)) => receipt::verify(context, args),
         UserCommand::Proxy(args) => proxy::run(context, args).await,
+        UserCommand::Watch(args) => crate::watch::run(context, *args).await,
         // Its result may be a failure that is no error.
         UserCommand::Doctor(args) => return doctor::run(context, &args),
     }?;

@@ -6,6 +6,7 @@ use nacre_client::{ClientError, KserveError, ReceiptFileError};
 use nacre_protocol::bundle::BundleError;
 use nacre_protocol::manifest::ManifestError;
 use nacre_protocol::problem::Problem;
+use nacre_uptime::WatchError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub(crate) enum CliError {
     /// A kept receipt.
     #[error(transparent)]
     Receipt(#[from] ReceiptFileError),
+    /// The watcher.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The emulator.
     #[error(transparent)]
     Emulate(#[from] nacre_emulator::emulate::EmulateError),
@@ -98,6 +102,7 @@ impl CliError {
             Self::Channel(error) => error.code(),
             Self::Proxy(error) => error.code(),
             Self::Receipt(error) => error.code(),
+            Self::Watch(error) => error.code(),
             Self::Emulate(error) => error.code(),
             Self::Function { code, .. } => code,
             Self::Image(error) => error.code(),
@@ -114,6 +119,7 @@ impl CliError {
             Self::Channel(error) => error.result_code(),
             Self::Receipt(error) => Some(error.result_code()),
             Self::Image(error) => error.result_code(),
+            Self::Watch(error) => error.result_code(),
             _ => None,
         };
         match (attestation, self) {
@@ -123,6 +129,9 @@ impl CliError {
             }
             (None, Self::Unreachable { .. } | Self::Channel(_)) => 3,
             (None, Self::Platform(_)) => 4,
+            (None, Self::Watch(WatchError::Usage(_) | WatchError::Schedule(_))) => 2,
+            (None, Self::Watch(WatchError::Unreachable { .. })) => 3,
+            (None, Self::Watch(WatchError::Platform(_))) => 4,
             (None, Self::TimedOut(_)) => 5,
             (None, Self::Function { .. } | Self::Deployment(_)) => 6,
             _ => 1,

@@ -13,6 +13,7 @@ mod error;
 mod output;
 mod profile;
 mod trust;
+mod watch;
 
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {

@@ -99,6 +99,8 @@ impl Submitter {
     fn step(&self, epoch: Epoch, progress: Progress, now_ms: u64) -> Option<Step> {
         let reveals_from = self.schedule.reveals_from(epoch);
         match progress {
+            // An epoch is sealed a moment before its last slot ends.
+            Progress::Sealed if now_ms < self.schedule.commits_from(epoch) => None,
             Progress::Sealed if now_ms < reveals_from => Some(Step::Commit),
             Progress::Sealed => Some(Step::GiveUp),
             Progress::Committed if now_ms < reveals_from => None,
