@@ -29,17 +29,22 @@ impl Site {
         let Some(image) = built_image() else {
             return Ok(None);
         };
+        Self::boot(image, options).map(Some)
+    }
+
+    /// Boots this image.
+    pub(crate) fn boot(image: PathBuf, options: &[&str]) -> anyhow::Result<Self> {
         let eif = word(&image);
         let arguments = [&["--enclave", "emulator", "--eif", &eif], options].concat();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
-        Ok(Some(Self {
+        Ok(Self {
             platform: Platform::start_with(&arguments)?,
             runtime,
             image,
-        }))
+        })
     }
 
     pub(crate) fn node(&self) -> anyhow::Result<SocketAddr> {
