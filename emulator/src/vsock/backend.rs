@@ -61,9 +61,11 @@ impl Backend {
         let mut more = true;
         while more {
             more = false;
+            let mut choked = false;
             if let Some(mut vring) = usable(vrings, TRANSMIT) {
                 let mut ring = Ring::new(vring.get_queue_mut(), memory);
                 more = self.switch.take_packets(&mut ring);
+                choked = self.switch.is_choked();
                 let interrupts = ring.interrupts();
                 if interrupts {
                     vring.signal_used_queue()?;
@@ -78,6 +80,8 @@ impl Backend {
                     vring.signal_used_queue()?;
                 }
             }
+            // What was left in the queue then was not asked about: the guest would never say that it is there.
+            more |= choked && !self.switch.is_choked();
             if more {
                 self.switch.look_at_host()?;
             }

@@ -33,6 +33,11 @@ impl Switch {
         taken == BATCH
     }
 
+    /// Packets of the guest may have been left in their queue, until it has taken its resets.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.table.is_choked()
+    }
+
     fn take_packet(&mut self, ring: &Ring<'_>, segments: &Segments) {
         let mut header = [0; HEADER_LEN];
         if segments.read(ring.memory(), 0, &mut header).is_err() {
