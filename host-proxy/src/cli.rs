@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use nacre_transport::Address;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nacre_tunnel::system;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
     if args.exit_on_stdin_eof {
         stop_on_stdin_eof(stop.clone())?;
     }
-    let limits = args.limits(raise_file_limit());
+    let limits = args.limits(system::raise_file_limit());
     let data = NodeData::open(&args.data).context("the node's data directory")?;
     enclave::check_exposure(&args)?;
     let launcher = enclave::launcher(&args, data.identity(), programs)?;
@@ -198,19 +198,6 @@ fn stop_on_stdin_eof(stop: CancellationToken) -> anyhow::Result<()> {
         })
         .context("a thread for standard input")?;
     Ok(())
-}
-
-/// As many open files as the system lets us have; how many that is.
-fn raise_file_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays low");
-    }
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// One line a report, or all of them as JSON.

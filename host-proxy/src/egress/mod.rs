@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use nacre_protocol::egress::{Destination, REFUSAL_HEADER};
 use nacre_transport::{Listener, Stream};
+use nacre_tunnel::{End, Patience, Pools, carry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -31,7 +32,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::pause;
-use crate::proxy::tunnel::{End, Patience, Pools, carry};
 
 pub use args::EgressArgs;
 pub use judge::{Reach, judge};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use nacre_transport::proxy_header::{self, Parsed};
 use nacre_transport::{Stream, connect};
+use nacre_tunnel::shares::{Asked, Place, Source};
+use nacre_tunnel::{End, carry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::shares::{Asked, Place, Source};
-use super::tunnel::{self, End};
 use super::{INTRODUCTION, OPENING, PAUSE, Shared};
 use crate::backoff::pause;
 use crate::supervisor::EnclaveState;
@@ -101,7 +101,7 @@ impl Connection {
             shared.counters.aborted();
             return self.caller.abort_on_close();
         }
-        let tunnel = tunnel::carry(&mut self.caller, &mut inside, pools, patience, carried);
+        let tunnel = carry(&mut self.caller, &mut inside, pools, patience, carried);
         // The costly part of a handshake is done when the enclave has said something.
         let opened = timeout(OPENING, answered.notified());
         let end = tokio::select! {
@@ -169,14 +169,8 @@ async fn hold_until_opened(
 
 /// Waits for one's turn, but not for long.
 async fn in_turn(asked: Asked, shared: &Shared) -> Option<Place> {
-    match asked {
-        Asked::Place(place) => Some(place),
-        Asked::Refused => None,
-        Asked::Wait(mut ticket) => {
-            let place = timeout(shared.limits.hold, ticket.place()).await;
-            place.ok().flatten()
-        }
-    }
+    let place = timeout(shared.limits.hold, asked.place()).await;
+    place.ok().flatten()
 }
 
 /// Connects to the enclave when it is this one's turn to be opened. While there is no enclave, waits for the next,

@@ -4,23 +4,16 @@
 //! second), new connections are held for a bounded time and in a bounded number, so that a restart looks like latency
 //! and not like refusal.
 //!
-//! One address cannot keep the others out ([`shares`]): it may hold every place that nobody else wants, and loses them
+//! One address cannot keep the others out ([`nacre_tunnel::shares`]): it may hold every place that nobody else wants, and loses them
 //! first. The same holds for the handshakes that the enclave is given at once, so that a caller's own waits for a few
 //! others and not for the thousands that somebody begins in a loop. The enclave cannot do this, because it sees no
 //! addresses; and it need not trust it, because a host that wants to keep callers out can always do so.
 //!
-//! Bytes go from socket to socket without a copy where there are many of them and that is cheaper (`tunnel::load`). What a
-//! connection does next is decided by a state machine that knows no sockets (`tunnel::state`). Connections are carried by
-//! a few threads, each of which keeps those that it accepted ([`lanes`]).
+//! How bytes go from socket to socket, by which threads, and how places are shared, is [`nacre_tunnel`]'s.
 
-mod buffer;
 mod connection;
 mod counters;
-mod lanes;
-mod pipes;
-mod shares;
-mod side;
-pub(crate) mod tunnel;
+mod entry;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +21,9 @@ use std::time::Duration;
 
 use nacre_transport::proxy_header::Network;
 use nacre_transport::{Address, BindError, Listener};
-use rustix::net::sockopt;
+use nacre_tunnel::lanes::{Carrier, Lanes};
+use nacre_tunnel::shares::Shares;
+use nacre_tunnel::{Pools, system};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -36,12 +31,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::supervisor::EnclaveState;
 pub use counters::{Counters, Snapshot};
-use lanes::{Carrier, Lanes};
-use shares::Shares;
-use tunnel::Pools;
-pub use tunnel::{End, Patience};
+pub use nacre_tunnel::{End, Patience};
 
-/// After a failed `accept` (no file descriptors left), and between tries to reach an enclave that is about to die.
+/// Between tries to reach an enclave that is about to die.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long one connection that is being opened may keep others from it. Who does not finish its first message is not
 /// cut off for it; he only is no longer waited for.
@@ -53,7 +45,7 @@ const INTRODUCTIONS: usize = 512;
 
 /// Files beside those of callers and the enclave: pipes for bulk, connections that are about to say for whom, and those
 /// of the threads.
-pub const OWN_FILES: usize = 2 * pipes::MOST + INTRODUCTIONS + lanes::FILES;
+pub const OWN_FILES: usize = INTRODUCTIONS + nacre_tunnel::FILES;
 
 /// Bounds of a [`Proxy`].
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +142,7 @@ impl Proxy {
         }
         let listener = Listener::bind(address).await?;
         if let Address::Tcp { .. } = address
-            && let Err(error) = notice_dead_peers(&listener)
+            && let Err(error) = system::notice_dead_peers(&listener)
         {
             tracing::warn!(%error, "callers who vanish will be noticed by their silence only");
         }
@@ -212,10 +204,13 @@ impl Proxy {
             cut: CancellationToken::new(),
             since: Instant::now(),
         });
+        let taking = Arc::clone(&shared);
         let carrier = Carrier {
-            shared: Arc::clone(&shared),
-            enclave,
+            take: move |caller, from| entry::take(&taking, &enclave, caller, from),
             open: open.clone(),
+            stop: stop.clone(),
+            // Who is not connected to the enclave yet has sent nothing that could be lost.
+            last_call: Duration::ZERO,
         };
         let lanes = Lanes::start(self.listener, &carrier).await;
         stop.cancelled().await;
@@ -263,12 +258,4 @@ impl Shared {
         let mut networks = self.proxies.iter();
         networks.any(|network| network.contains(address.ip()))
     }
-}
-
-/// Asks the kernel to probe silent callers, so that one who vanished does not hold its place. What is accepted inherits it.
-fn notice_dead_peers(listener: &Listener) -> std::io::Result<()> {
-    sockopt::set_tcp_keepidle(listener, Duration::from_secs(30))?;
-    sockopt::set_tcp_keepintvl(listener, Duration::from_secs(10))?;
-    sockopt::set_tcp_keepcnt(listener, 3)?;
-    Ok(sockopt::set_socket_keepalive(listener, true)?)
 }

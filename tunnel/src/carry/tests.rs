@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::*;
-use crate::proxy::pipes::Pipe;
+use crate::pipes::Pipe;
 
 /// A stream in memory: cannot be spliced.
 impl Side for DuplexStream {
@@ -46,7 +46,7 @@ fn tunnel(
     let (enclave, mut far) = duplex(pipe);
     let running = tokio::spawn(async move {
         let pools = Pools::default();
-        carry(&mut near, &mut far, &pools, &patience, |_, _| {}).await
+        carry_between(&mut near, &mut far, &pools, &patience, |_, _| {}).await
     });
     (caller, enclave, running)
 }
@@ -204,7 +204,7 @@ async fn with_broken_enclave(mut enclave: Broken) -> (String, io::Result<usize>,
     let (mut caller, mut near) = duplex(1 << 20);
     let running = tokio::spawn(async move {
         let pools = Pools::default();
-        let end = carry(&mut near, &mut enclave, &pools, &impatient(), |_, _| {}).await;
+        let end = carry_between(&mut near, &mut enclave, &pools, &impatient(), |_, _| {}).await;
         drop(near);
         end
     });
@@ -275,7 +275,13 @@ async fn idle_connections_hold_no_buffer() {
     let (_enclave, mut far) = duplex(64);
     let pools = Pools::default();
     let patience = Patience::default();
-    let mut connection = Box::pin(carry(&mut near, &mut far, &pools, &patience, |_, _| {}));
+    let mut connection = Box::pin(carry_between(
+        &mut near,
+        &mut far,
+        &pools,
+        &patience,
+        |_, _| {},
+    ));
     let waits = timeout(Duration::from_millis(1), connection.as_mut()).await;
     assert!(waits.is_err());
     assert_eq!(

@@ -169,6 +169,29 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[test]
+fn one_address_has_no_more_than_it_may_although_places_are_free() {
+    let shares = Shares::with_most_of_one(10, 10, 3);
+    let mut places = take(&shares, 1, 3);
+    assert!(matches!(shares.ask(source(1)), Asked::Refused));
+    let others = take(&shares, 2, 3);
+    places.pop();
+    let again = place(shares.ask(source(1)));
+    assert!(matches!(shares.ask(source(1)), Asked::Refused));
+    drop((places, others, again));
+}
+
+#[test]
+fn who_waits_counts_too_against_what_one_address_may_have() {
+    let shares = Shares::with_most_of_one(2, 10, 3);
+    let places = take(&shares, 1, 2);
+    let waits = ticket(shares.ask(source(1)));
+    assert!(matches!(shares.ask(source(1)), Asked::Refused));
+    drop(waits);
+    assert!(matches!(shares.ask(source(1)), Asked::Wait(_)));
+    drop(places);
+}
+
 proptest! {
     #[test]
     fn nobody_waits_while_another_keeps_more_than_his_share(

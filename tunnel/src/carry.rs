@@ -8,16 +8,27 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use nacre_transport::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::side::Side;
+use crate::side::Side;
 use load::Load;
-pub(crate) use load::Pools;
+pub use load::Pools;
 pub use state::{End, Patience};
 use state::{Event, Failure, State, Want, Way};
 
 /// Carries bytes until the connection has ended. `carried` is told how many went in and out, whenever some did.
-pub(crate) async fn carry(
+pub async fn carry(
+    caller: &mut Stream,
+    enclave: &mut Stream,
+    pools: &Pools,
+    patience: &Patience,
+    carried: impl FnMut(u64, u64),
+) -> End {
+    carry_between(caller, enclave, pools, patience, carried).await
+}
+
+async fn carry_between(
     caller: &mut impl Side,
     enclave: &mut impl Side,
     pools: &Pools,

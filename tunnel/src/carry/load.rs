@@ -9,9 +9,9 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::super::buffer::BufferPool;
-use super::super::pipes::{Pipe, PipePool};
-use super::super::side::Side;
+use crate::buffer::BufferPool;
+use crate::pipes::{Pipe, PipePool};
+use crate::side::Side;
 
 /// Full buffers running that make bulk.
 const FULL: u32 = 2;
@@ -22,7 +22,7 @@ const FEW: u32 = 4;
 
 /// Where connections get what they carry bytes in.
 #[derive(Debug, Default)]
-pub(crate) struct Pools {
+pub struct Pools {
     pub(crate) buffers: BufferPool,
     pub(crate) pipes: Arc<PipePool>,
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Whom a connection is counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
+pub enum Source {
     /// One IPv4 address.
     V4(Ipv4Addr),
     /// The first 64 bits of an IPv6 address: what a network gives to one customer at least.
@@ -41,28 +41,30 @@ impl From<IpAddr> for Source {
 
 /// The places.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub struct Shares {
     /// How many may wait.
     room: usize,
     /// Whether places are taken back.
     evicts: bool,
+    /// How many one address may have, and wait for, at once.
+    most_of_one: usize,
     table: Mutex<Table>,
 }
 
 /// What came of asking for a place.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// Here it is.
     Place(Place),
     /// It comes when it is this one's turn.
     Wait(Ticket),
-    /// Too many wait.
+    /// Too many wait, or the address has all that one may have.
     Refused,
 }
 
 /// A place, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     shares: Arc<Shares>,
     source: Source,
     number: u64,
@@ -71,7 +73,7 @@ pub(crate) struct Place {
 
 /// A place in the waiting room, given up when dropped.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     shares: Arc<Shares>,
     source: Source,
     number: u64,
@@ -104,7 +106,16 @@ struct OfSource {
 impl Shares {
     /// So many places, and so many who may wait for one. With `evicts`, places are taken back as the module says;
     /// without, they are only handed out fairly.
-    pub(crate) fn new(places: usize, room: usize, evicts: bool) -> Arc<Self> {
+    pub fn new(places: usize, room: usize, evicts: bool) -> Arc<Self> {
+        Self::make(places, room, evicts, usize::MAX)
+    }
+
+    /// With `evicts`, and no address has or waits for more than so many, whether others want them or not.
+    pub fn with_most_of_one(places: usize, room: usize, most_of_one: usize) -> Arc<Self> {
+        Self::make(places, room, true, most_of_one)
+    }
+
+    fn make(places: usize, room: usize, evicts: bool, most_of_one: usize) -> Arc<Self> {
         let table = Table {
             free: places,
             ..Table::default()
@@ -112,13 +123,17 @@ impl Shares {
         Arc::new(Self {
             room,
             evicts,
+            most_of_one,
             table: Mutex::new(table),
         })
     }
 
     /// Asks for a place. Whoever has to leave for it is told at once.
-    pub(crate) fn ask(self: &Arc<Self>, source: Source) -> Asked {
+    pub fn ask(self: &Arc<Self>, source: Source) -> Asked {
         let mut table = self.lock();
+        if table.of(source) >= self.most_of_one {
+            return Asked::Refused;
+        }
         let number = table.next;
         table.next += 1;
         if table.free > 0 {
@@ -178,11 +193,27 @@ impl Shares {
     }
 }
 
+impl Asked {
+    /// Waits for the place; `None` when there is none to be had.
+    pub async fn place(self) -> Option<Place> {
+        match self {
+            Self::Place(place) => Some(place),
+            Self::Wait(mut ticket) => ticket.place().await,
+            Self::Refused => None,
+        }
+    }
+}
+
 impl Table {
+    /// Places that an address has, and waits for.
+    fn of(&self, source: Source) -> usize {
+        let of = self.sources.get(&source);
+        of.map_or(0, |of| of.placed.len() + of.waiting.len())
+    }
+
     /// Has the address with the most places give one back, if it has more than this one would then have.
     fn make_way_for(&mut self, source: Source) {
-        let own = self.sources.get(&source);
-        let own = own.map_or(0, |own| own.placed.len() + own.waiting.len());
+        let own = self.of(source);
         let most = self.sources.values_mut().max_by_key(|of| of.placed.len());
         let Some(most) = most.filter(|most| most.placed.len() > own + 1) else {
             return;
@@ -232,12 +263,12 @@ impl Table {
 
 impl Place {
     /// Notes that the connection gave a sign of life at this time, on any clock that rises.
-    pub(crate) fn sign_of_life(&self, at: u64) {
+    pub fn sign_of_life(&self, at: u64) {
         self.tenant.last_sign.store(at, Relaxed);
     }
 
     /// Waits until the place is taken back. The connection is to end then.
-    pub(crate) async fn taken_back(&self) {
+    pub async fn taken_back(&self) {
         self.tenant.leave.cancelled().await;
     }
 }
@@ -250,7 +281,7 @@ impl Drop for Place {
 
 impl Ticket {
     /// Waits for the place; `None` when the room was needed for others.
-    pub(crate) async fn place(&mut self) -> Option<Place> {
+    pub async fn place(&mut self) -> Option<Place> {
         (&mut self.place).await.ok()
     }
 }

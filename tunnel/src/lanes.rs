@@ -7,44 +7,54 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nacre_transport::{Address, Listener, Stream};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Connection;
-use super::shares::Asked;
-use super::{PAUSE, Shared};
-use crate::backoff::pause;
-use crate::supervisor::EnclaveState;
-
+/// After a failed `accept`: no file is left.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Nobody else waits to be accepted when nobody came for so long.
+const QUIET: Duration = Duration::from_millis(50);
 /// Lanes at most. The cores of such a host are the enclave's, and every idle lane is woken for every caller.
 const MOST: usize = 4;
 /// Files of one lane: its listening socket, and what its runtime waits with.
 const FILES_OF_ONE: usize = 8;
 /// Files of all lanes.
-pub(super) const FILES: usize = MOST * FILES_OF_ONE;
+pub(crate) const FILES: usize = MOST * FILES_OF_ONE;
 
-/// What is needed to accept connections and to carry them.
-#[derive(Clone)]
-pub(super) struct Carrier {
-    pub(super) shared: Arc<Shared>,
-    pub(super) enclave: watch::Receiver<EnclaveState>,
+/// What is done with connections that are accepted.
+#[derive(Debug, Clone)]
+pub struct Carrier<T> {
+    /// Takes one, and gives the rest of its life; `None` when it has been turned away.
+    pub take: T,
     /// Every task of every lane. When it is closed and empty, the lanes end.
-    pub(super) open: TaskTracker,
+    pub open: TaskTracker,
+    /// Ends accepting.
+    pub stop: CancellationToken,
+    /// Closing the socket resets who waits to be accepted. So after the stop they are still accepted, until nobody came
+    /// for a while, and for no longer than this.
+    pub last_call: Duration,
 }
 
 /// The lanes of one proxy.
 #[derive(Debug)]
-pub(super) struct Lanes(Vec<JoinHandle<()>>);
+pub struct Lanes(Vec<JoinHandle<()>>);
 
 impl Lanes {
-    /// Starts them; they accept until the proxy stops, and then listen no more. What is not TCP, and a machine that gives
+    /// Starts them; they accept until they are to stop, and then listen no more. What is not TCP, and a machine that gives
     /// no threads, is served by the runtime of who calls.
-    pub(super) async fn start(listener: Listener, carrier: &Carrier) -> Self {
+    pub async fn start<T, F>(listener: Listener, carrier: &Carrier<T>) -> Self
+    where
+        T: Fn(Stream, Option<SocketAddr>) -> Option<F> + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let mut threads = Vec::new();
         if matches!(listener.local_address(), Address::Tcp { .. }) {
             let loads: Loads = (0..lanes()).map(|_| AtomicUsize::new(0)).collect();
@@ -67,7 +77,7 @@ impl Lanes {
     }
 
     /// Waits until they have ended.
-    pub(super) async fn ended(self) {
+    pub async fn ended(self) {
         let joined = spawn_blocking(|| {
             self.0
                 .into_iter()
@@ -87,7 +97,15 @@ fn lanes() -> usize {
 }
 
 /// Starts one; returns when callers can reach it.
-async fn start(listener: &Listener, carrier: Carrier, lane: Lane) -> io::Result<JoinHandle<()>> {
+async fn start<T, F>(
+    listener: &Listener,
+    carrier: Carrier<T>,
+    lane: Lane,
+) -> io::Result<JoinHandle<()>>
+where
+    T: Fn(Stream, Option<SocketAddr>) -> Option<F> + Clone + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     let socket = listener.as_fd().try_clone_to_owned()?;
     let (ready, is_ready) = oneshot::channel();
     let thread = thread::Builder::new()
@@ -172,15 +190,20 @@ impl Drop for Carried {
     }
 }
 
-impl Carrier {
-    /// Accepts in the background, until the proxy stops.
+impl<T, F> Carrier<T>
+where
+    T: Fn(Stream, Option<SocketAddr>) -> Option<F> + Clone + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    /// Accepts in the background, until it is to stop.
     fn accept_on(&self, door: Door, lane: Lane) {
         let this = self.clone();
         self.open.spawn(async move {
             tokio::select! {
-                () = this.shared.stop.cancelled() => {}
+                () = this.stop.cancelled() => {}
                 () = this.accept_all(&door, &lane) => {}
             }
+            this.accept_the_last(&door, &lane).await;
             this.open.close();
         });
     }
@@ -192,46 +215,31 @@ impl Carrier {
                 yield_now().await;
             }
             match door.accept().await {
-                Ok((caller, from)) => self.take(caller, from, lane),
+                Ok((caller, from)) => self.carry(caller, from, lane),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
-                    pause(PAUSE).await;
+                    sleep_until(Instant::now() + PAUSE).await;
                 }
             }
         }
     }
 
-    fn take(&self, caller: Stream, from: Option<SocketAddr>, lane: &Lane) {
-        let shared = &self.shared;
-        let connection = Connection {
-            caller,
-            from,
-            shared: Arc::clone(shared),
-        };
-        let enclave = self.enclave.clone();
-        if from.is_some_and(|from| shared.is_proxy(from)) {
-            match Arc::clone(&shared.introductions).try_acquire_owned() {
-                Ok(room) => self.carry(connection.serve_introduced(room, enclave), lane),
-                Err(_) => turn_away(&connection),
-            }
-            return;
-        }
-        match shared.places.ask(connection.source()) {
-            Asked::Refused => turn_away(&connection),
-            asked => self.carry(connection.serve(asked, enclave), lane),
+    async fn accept_the_last(&self, door: &Door, lane: &Lane) {
+        let until = Instant::now() + self.last_call;
+        while Instant::now() < until
+            && let Ok(Ok((caller, from))) = timeout(QUIET, door.accept()).await
+        {
+            self.carry(caller, from, lane);
         }
     }
 
-    fn carry(&self, connection: impl Future<Output = ()> + Send + 'static, lane: &Lane) {
-        let carried = lane.one_more();
-        self.open.spawn(async move {
-            connection.await;
-            drop(carried);
-        });
+    fn carry(&self, caller: Stream, from: Option<SocketAddr>, lane: &Lane) {
+        if let Some(connection) = (self.take)(caller, from) {
+            let carried = lane.one_more();
+            self.open.spawn(async move {
+                connection.await;
+                drop(carried);
+            });
+        }
     }
-}
-
-fn turn_away(connection: &Connection) {
-    connection.shared.counters.turned_away();
-    connection.caller.abort_on_close();
 }
