@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use nacre_control_plane::cli::ControlPlaneArgs;
 use nacre_emulator::cli::NsmEmulatorArgs;
 use nacre_emulator::emulate::EmulateArgs;
+use nacre_gateway::cli::GatewayArgs;
 use nacre_host_proxy::cli::{EnclaveKind, NodeArgs};
 use nacre_host_proxy::egress::EgressArgs;
 use nacre_image::cli::ImageCommand;
@@ -52,6 +53,8 @@ pub(crate) enum PlatformCommand {
     ControlPlane(ControlPlaneArgs),
     /// Run a node: an enclave with its host proxy and agent.
     Node(NodeArgs),
+    /// Run an SNI gateway: callers of `<function>.<zone>` reach a node that runs it; TLS ends in the enclave.
+    Gateway(Box<GatewayArgs>),
     /// Run the NSM emulator: a Nitro Security Module with a development root, on a Unix socket.
     NsmEmulator(NsmEmulatorArgs),
     /// Boot an enclave image without AWS, with signed documents under a development root.

@@ -14,6 +14,7 @@ mod attest;
 pub(crate) mod conformance;
 mod deploy;
 pub(crate) mod doctor;
+mod gateway;
 mod invoke;
 mod login;
 mod manage;
@@ -54,6 +55,7 @@ async fn run_platform(command: PlatformCommand) -> Result<(), CliError> {
             let programs = Programs::of(&std::env::current_exe()?);
             nacre_host_proxy::run(args, programs).await?;
         }
+        PlatformCommand::Gateway(args) => gateway::run(*args).await?,
         PlatformCommand::NsmEmulator(args) => nacre_emulator::cli::run(args).await?,
         PlatformCommand::Emulate(args) => nacre_emulator::emulate::run(*args).await?,
     }

@@ -11,7 +11,12 @@
 //!   a handshake there is no request.
 //! - [`gateway`]: bounds on callers, together and by address, and an end that loses nobody.
 
+mod alert;
 pub mod balance;
+mod connection;
+pub mod counters;
+mod dial;
+pub mod gateway;
 pub mod health;
 pub mod hello;
 mod node;
@@ -20,3 +25,7 @@ pub mod routes;
 pub mod source;
 pub mod table;
 pub mod zone;
+
+pub use dial::DialLimits;
+pub use gateway::{Gateway, GatewayLimits};
+pub mod cli;

@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::balance::{self, Group};
+use crate::balance::{self, Candidate as _, Group};
 use crate::health::{Health, HealthTiming};
 use crate::node::{InFlight, Node};
 use crate::probe::Prober;
@@ -85,6 +85,18 @@ impl Routes {
             functions.insert(name.clone(), Arc::new(Route(groups.collect())));
         }
         *current = Current { functions, nodes };
+    }
+
+    /// The nodes that get no callers while others are there.
+    pub fn out_of_rotation(&self) -> Vec<Address> {
+        let current = self
+            .0
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let nodes = current.nodes.values().map(|known| &known.node);
+        let out = nodes.filter(|node| !node.in_rotation());
+        out.map(|node| node.address().clone()).collect()
     }
 
     /// The way to a function, if there is such a function.
