@@ -3,10 +3,11 @@
 use core::cmp::Reverse;
 
 use crate::action::Cause;
-use crate::ladder::{Ladder, Need, Rank, Rung};
+use crate::ladder::{Need, Rank, Rung};
 use crate::order::{Ask, Version};
 use crate::rows::{MAX_LEASES, NodeRow, OrderRow};
 use crate::scheduler::Scheduler;
+use crate::shelf::Shelf;
 use crate::slab::{NodeIx, OperatorIx, OrderIx};
 
 impl Scheduler {
@@ -33,7 +34,7 @@ impl Scheduler {
     /// A node has no other lease of the function, and did not fail it lately.
     fn may_host(&self, order: OrderIx, node: NodeIx) -> bool {
         let (row, at) = (&self.orders[order], &self.nodes[node]);
-        let avoided = row.avoid.get(&node).is_some_and(|until| *until > self.now);
+        let avoided = row.avoid.get(&at.id).is_some_and(|until| *until > self.now);
         !avoided && at.leases.len() < MAX_LEASES && !at.leases.contains_key(&order)
     }
 
@@ -43,13 +44,13 @@ impl Scheduler {
         need: &Need<'_>,
         takes: impl Fn(&Rung) -> bool,
     ) -> Option<(Rank, NodeIx)> {
-        let ladders = self.ladders(row).into_iter();
-        ladders.fold(None, |found, ladder| ladder.cheapest(need, found, &takes))
+        let shelves = self.shelves(row).into_iter();
+        shelves.fold(None, |found, shelf| shelf.cheapest(need, found, &takes))
     }
 
-    fn ladders(&self, row: &OrderRow) -> Vec<&Ladder> {
+    fn shelves(&self, row: &OrderRow) -> Vec<&Shelf> {
         if row.terms.regions.is_empty() {
-            return vec![&self.ladder];
+            return vec![&self.shelf];
         }
         let regions = row.terms.regions.iter();
         regions.filter_map(|r| self.regions.get(r)).collect()
@@ -85,11 +86,11 @@ impl Scheduler {
     pub(crate) fn diagnose(&self, order: OrderIx, version: &Version) -> Cause {
         let row = &self.orders[order];
         let full = self.full_operators(order);
-        let ladders = self.ladders(row);
-        if self.ladder.is_empty() {
+        let shelves = self.shelves(row);
+        if self.shelf.is_empty() {
             return Cause::NoNode;
         }
-        if ladders.iter().all(|ladder| ladder.is_empty()) {
+        if shelves.iter().all(|shelf| shelf.is_empty()) {
             return Cause::NoRegion;
         }
         let mut need = need(row, version, &full);
@@ -111,7 +112,7 @@ impl Scheduler {
         if self.search(row, &need, |_| true).is_some() {
             return Cause::Taken;
         }
-        let most = ladders.iter().map(|ladder| ladder.most_free());
+        let most = shelves.iter().map(|shelf| shelf.most_free());
         let (memory_bytes, cpu_milli) = most.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
         Cause::Room {
             memory_bytes,

@@ -54,6 +54,9 @@ pub enum Refusal {
     /// A replica that may carry no request.
     #[error("requests in flight per replica must be at least 1")]
     Scaling,
+    /// An update that may change nothing.
+    #[error("an update must be allowed a replica more, or one less")]
+    Rollout,
 }
 
 impl Refusal {
@@ -76,6 +79,7 @@ impl Refusal {
             Self::Spread => "bad-spread",
             Self::Score => "score-out-of-range",
             Self::Scaling => "bad-scaling",
+            Self::Rollout => "bad-rollout",
         }
     }
 }

@@ -7,10 +7,11 @@ use core::cmp::Reverse;
 
 use crate::action::{Action, Grant, Why};
 use crate::event::Report;
-use crate::ladder::{Ladder, Rung};
+use crate::ladder::Rung;
 use crate::order::Version;
 use crate::rows::{LeaseRow, Phase, Presence};
 use crate::scheduler::{Scheduler, Timer};
+use crate::shelf::Shelf;
 use crate::slab::{LeaseIx, NodeIx, OrderIx};
 
 /// Failures in a row after which the next try waits, wherever it would be.
@@ -121,14 +122,16 @@ impl Scheduler {
     pub(crate) fn fail(&mut self, lease: LeaseIx, out: &mut Vec<Action>) {
         let row = &self.leases[lease];
         let (node, order, version) = (row.node, row.order, row.version);
+        let id = self.nodes[node].id;
+        let offline = self.nodes[node].presence != Presence::Online;
         let holder = &mut self.orders[order];
-        if !holder.wants(&version) {
+        if offline || !holder.wants(&version) {
             return self.end(lease, Why::Failed, out);
         }
         holder.failures = holder.failures.saturating_add(1);
         let doubled = self.config.avoid_ms << (holder.failures - 1).min(8);
         let until = self.now.plus(doubled);
-        holder.avoid.insert(node, until);
+        holder.avoid.insert(id, until);
         if holder.failures >= PATIENCE {
             holder.retry_at = until;
         }
@@ -191,7 +194,7 @@ impl Scheduler {
         }
     }
 
-    /// Brings the ladders up to what the node offers now.
+    /// Brings the shelves up to what the node offers now.
     pub(crate) fn show_room(&mut self, node: NodeIx) {
         let at = &self.nodes[node];
         let now = at.is_open().then(|| Rung {
@@ -208,21 +211,11 @@ impl Scheduler {
             return;
         }
         if !self.regions.contains_key(&at.region) {
-            self.regions.insert(at.region.clone(), Ladder::default());
+            self.regions.insert(at.region.clone(), Shelf::default());
         }
-        let own = self.regions.get_mut(&at.region);
-        for ladder in [Some(&mut self.ladder), own].into_iter().flatten() {
-            match (&before, &now) {
-                (Some(before), Some(now)) if before.same_place(now) => ladder.set_free(now),
-                _ => {
-                    if let Some(before) = &before {
-                        ladder.remove(before);
-                    }
-                    if let Some(now) = now {
-                        ladder.insert(now);
-                    }
-                }
-            }
+        self.shelf.replace(before.as_ref(), now.as_ref());
+        if let Some(own) = self.regions.get_mut(&at.region) {
+            own.replace(before.as_ref(), now.as_ref());
         }
         self.nodes[node].rung = now;
     }

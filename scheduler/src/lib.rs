@@ -35,8 +35,8 @@
 //!
 //! # Cost
 //!
-//! What an event costs does not depend on how many nodes there are, but for a logarithm: nodes stand on ladders by ask
-//! (one for all, one a region) whose blocks know how much room is in them, those who wait stand by memory and turn, and
+//! What an event costs does not depend on how many nodes there are, but for a logarithm: nodes stand by free
+//! room and on ladders by ask (once for all, once a region), those who wait stand by memory and turn, and
 //! timers by time. An event makes at most [`Config::max_actions`] actions and looks at a bounded number of orders; what is
 //! left is done with the next event, and [`Scheduler::next_wake`] asks for one at once. (Only a node that shrinks or
 //! offers anew after it failed ends all that it must in one go.)
@@ -56,6 +56,7 @@ mod routes;
 mod rows;
 mod scale;
 mod scheduler;
+mod shelf;
 mod slab;
 mod take;
 mod views;

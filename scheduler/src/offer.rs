@@ -198,7 +198,7 @@ impl Scheduler {
 
     fn could_host(&self, order: OrderIx, node: NodeIx) -> bool {
         !self.nodes[node].leases.contains_key(&order)
-            && !self.orders[order].avoid.contains_key(&node)
+            && !self.orders[order].avoid.contains_key(&self.nodes[node].id)
             && self.now >= self.orders[order].retry_at
             && !self
                 .full_operators(order)

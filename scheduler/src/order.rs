@@ -117,7 +117,7 @@ pub struct Rollout {
     /// Replicas above the wanted number while versions change, on nodes without the function.
     pub surge: u32,
     /// Replicas that answered and may be ended before their successor answers. 0 keeps every update on other nodes, and
-    /// so stuck where there are none.
+    /// so stuck where there are none. Not both bounds are 0.
     pub unavailable: u32,
 }
 
@@ -194,6 +194,9 @@ impl Terms {
         }
         if self.scaling.target_in_flight == 0 {
             return Err(Refusal::Scaling);
+        }
+        if self.rollout.surge == 0 && self.rollout.unavailable == 0 {
+            return Err(Refusal::Rollout);
         }
         Ok(())
     }

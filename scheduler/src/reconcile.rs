@@ -47,7 +47,7 @@ pub(crate) struct Tally {
     pub(crate) available: u32,
     /// Of target and canary, those that do not answer yet.
     pub(crate) loading: u32,
-    /// Of these, those that took the place of one that answered.
+    /// Of any version, those that took the place of one that answered and do not answer yet.
     pub(crate) swapped: u32,
 }
 
@@ -89,7 +89,9 @@ impl Scheduler {
             }
             if role.is_kept() {
                 tally.loading += u32::from(!lease.is_ready());
-                tally.swapped += u32::from(!lease.is_ready() && lease.swapped);
+            }
+            if role != Role::Dead {
+                tally.swapped += u32::from(lease.phase < Phase::Ready && lease.swapped);
             }
         }
         tally
@@ -194,7 +196,10 @@ impl Scheduler {
             return Ok(());
         }
         let rollout = self.orders[order].terms.rollout;
-        let may_add = tally.kept() + tally.old < wanted.saturating_add(rollout.surge);
+        // Target and canary share anew by adding first.
+        let on_trial = u32::from(self.orders[order].canary.is_some());
+        let most = wanted.saturating_add(rollout.surge.max(on_trial));
+        let may_add = tally.kept() + tally.old < most;
         let winner = self.cheapest(order, &version);
         if let (true, Some(node)) = (may_add, winner) {
             self.grant(order, version, node, false, out);
@@ -202,14 +207,16 @@ impl Scheduler {
         }
         let may_break = tally.swapped < rollout.unavailable && self.orders[order].failures == 0;
         if let Some((lease, node)) = self.swappable(order, &version, may_break) {
-            let answered = self.leases[lease].is_ready();
+            let before = &self.leases[lease];
+            let broken = before.is_ready() || before.swapped;
             self.end(lease, Why::Replaced, out);
-            self.grant(order, version, node, answered, out);
+            self.grant(order, version, node, broken, out);
             return Ok(());
         }
+        let settled = tally.loading == 0 && tally.draining == 0;
         match winner {
             None if may_add => Err(self.diagnose(order, &version)),
-            Some(_) if may_break && tally.loading == 0 && tally.draining == 0 => {
+            Some(_) if may_break && settled && tally.available >= wanted => {
                 if let Some(lease) = self.dearest_old(order) {
                     self.drain(lease, Why::Replaced, out);
                 }
@@ -252,7 +259,7 @@ impl Scheduler {
                 && at.free_cpu().saturating_add(lease.version.cpu_milli) >= version.cpu_milli
                 && meets(row, at)
                 && !full.contains(&at.operator)
-                && !row.avoid.contains_key(&lease.node)
+                && !row.avoid.contains_key(&at.id)
         };
         let old = row.leases.iter().copied().filter(|lease| {
             let lease = &self.leases[*lease];

@@ -38,8 +38,10 @@ impl Scheduler {
     }
 
     /// Fewer replicas are wanted than there are: first those that do not answer, then the dearest, then the youngest.
+    /// Where target and canary share anew, one that answers stays until the other's does.
     fn drop_surplus(&mut self, order: OrderIx, out: &mut Vec<Action>) {
         let (target, canary) = self.orders[order].wanted();
+        let mut available = self.tally(order).available;
         for (role, wanted) in [(Role::Target, target), (Role::Canary, canary)] {
             let mut held = self.with_role(order, role);
             let surplus = held.len().saturating_sub(wanted as usize);
@@ -54,10 +56,11 @@ impl Scheduler {
                 if !self.may_act(out) {
                     return self.mark(order);
                 }
-                if self.leases[lease].is_ready() {
-                    self.drain(lease, Why::Surplus, out);
-                } else {
+                if !self.leases[lease].is_ready() {
                     self.end(lease, Why::Surplus, out);
+                } else if available > target + canary {
+                    available -= 1;
+                    self.drain(lease, Why::Surplus, out);
                 }
             }
         }

@@ -39,7 +39,7 @@ pub(crate) struct NodeRow {
     pub(crate) leaves: Option<Timestamp>,
     /// By function, because an enclave finds what it runs by the function's name.
     pub(crate) leases: BTreeMap<OrderIx, LeaseIx>,
-    /// As it stands on the ladders; only nodes that may win leases do.
+    /// As it stands on the shelves; only nodes that may win leases do.
     pub(crate) rung: Option<Rung>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct OrderRow {
     pub(crate) failures: u32,
     pub(crate) retry_at: Timestamp,
     /// Nodes that failed the function, and until when it is kept away from them.
-    pub(crate) avoid: BTreeMap<NodeIx, Timestamp>,
+    pub(crate) avoid: BTreeMap<NodeId, Timestamp>,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) shortage: Option<Shortage>,
     pub(crate) shares: Vec<Share>,

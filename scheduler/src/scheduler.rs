@@ -8,9 +8,9 @@ use nacre_protocol::ids::{FunctionName, LeaseId, NodeId, OperatorId};
 use crate::action::Action;
 use crate::config::Config;
 use crate::event::Event;
-use crate::ladder::Ladder;
 use crate::order::{Region, Timestamp};
 use crate::rows::{LeaseRow, NodeRow, OrderRow};
+use crate::shelf::Shelf;
 use crate::slab::{LeaseIx, NodeIx, OperatorIx, OrderIx, Slab};
 use crate::waiting::Waiting;
 
@@ -35,8 +35,8 @@ pub struct Scheduler {
     pub(crate) operators: BTreeMap<OperatorId, OperatorIx>,
 
     /// All nodes that may win leases, and those of each region.
-    pub(crate) ladder: Ladder,
-    pub(crate) regions: BTreeMap<Region, Ladder>,
+    pub(crate) shelf: Shelf,
+    pub(crate) regions: BTreeMap<Region, Shelf>,
     pub(crate) waiting: Waiting,
     /// Leases that answer, the dearest first.
     pub(crate) dearest: BTreeSet<(Reverse<u64>, LeaseIx)>,
@@ -70,7 +70,7 @@ impl Scheduler {
             functions: BTreeMap::new(),
             lease_ids: BTreeMap::new(),
             operators: BTreeMap::new(),
-            ladder: Ladder::default(),
+            shelf: Shelf::default(),
             regions: BTreeMap::new(),
             waiting: Waiting::default(),
             dearest: BTreeSet::new(),

@@ -215,13 +215,13 @@ impl Scheduler {
         }
     }
 
-    /// Off the ladders.
+    /// Off the shelves.
     fn hide(&mut self, node: NodeIx) {
         let row = &mut self.nodes[node];
         if let Some(rung) = row.rung.take() {
-            self.ladder.remove(&rung);
+            self.shelf.replace(Some(&rung), None);
             if let Some(own) = self.regions.get_mut(&row.region) {
-                own.remove(&rung);
+                own.replace(Some(&rung), None);
             }
         }
     }

@@ -8,6 +8,7 @@ use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::order::Tenant;
+use crate::shelf::memory_class;
 use crate::slab::{OrderIx, Slab, TenantIx};
 
 /// Priority, highest first, and class of memory.
@@ -102,7 +103,7 @@ impl Waiting {
         seq: u64,
         memory: u64,
     ) -> Ticket {
-        let queue = (Reverse(priority), class(memory));
+        let queue = (Reverse(priority), memory_class(memory));
         let account = &mut self.tenants[tenant];
         account
             .queues
@@ -141,7 +142,7 @@ impl Waiting {
 
     /// Who waits with a claim of at least `least` priority for a replica of at most so much memory, first served first.
     pub(crate) fn in_turn(&self, memory: u64, least: u8) -> impl Iterator<Item = OrderIx> + '_ {
-        let most = class(memory);
+        let most = memory_class(memory);
         let mut queues = self
             .queues
             .iter()
@@ -192,11 +193,4 @@ impl Waiting {
             }
         }
     }
-}
-
-/// Four classes for each doubling.
-fn class(memory: u64) -> u32 {
-    let log = memory.max(4).ilog2();
-    let quarter = (memory.max(4) >> (log - 2)) & 3;
-    log * 4 + u32::try_from(quarter).unwrap_or_default()
 }

@@ -2,9 +2,9 @@
 
 mod leases;
 mod market;
-
-
-
+mod model;
+mod properties;
+mod scaling;
 mod sharing;
 mod support;
-
+mod updates;

@@ -149,6 +149,18 @@ impl World {
         actions
     }
 
+    /// Every node says once that what it loads now is ready.
+    pub(crate) fn all_ready_once(&mut self) {
+        let all = self.scheduler.leases();
+        let loading: Vec<_> = all
+            .filter(|l| l.phase < Phase::Ready)
+            .map(|l| l.id)
+            .collect();
+        for lease in loading {
+            self.report(lease, Report::Ready);
+        }
+    }
+
     /// As [`Self::all_ready`], and drained leases are done at once.
     pub(crate) fn settle(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
