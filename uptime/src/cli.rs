@@ -58,7 +58,8 @@ pub struct Watch {
     /// How many nodes are probed at once.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// The most evidence that is kept, bytes; the oldest goes first. One answer is 10 to 20 kB.
+    /// The most evidence that is kept, bytes; the oldest goes first. An answer is about 8 kB and
+    /// the canary's bodies.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
     evidence_bytes: u64,
     /// How long evidence is kept, hours.

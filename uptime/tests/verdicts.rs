@@ -1,5 +1,7 @@
 //! What many watchers' words come to: properties of the core that a control plane relies on.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_protocol::ids::NodeId;

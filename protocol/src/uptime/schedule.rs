@@ -93,7 +93,7 @@ impl TryFrom<Lengths> for Schedule {
         if !(1..=1024).contains(&epoch_slots) {
             return Err(ScheduleError::Epoch(epoch_slots));
         }
-        if window_slots == 0 || window_slots % u32::from(epoch_slots) != 0 {
+        if window_slots == 0 || !window_slots.is_multiple_of(epoch_slots.into()) {
             let (window, epoch) = (window_slots, epoch_slots);
             return Err(ScheduleError::Window { window, epoch });
         }

@@ -1,6 +1,11 @@
 //! The simulated world. What nodes truly do is drawn here; what is slashed comes out of `nacre_uptime` alone, by way of
 //! signed commitments and reveals.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the simulation itself makes is sound, or the simulation is wrong"
+)]
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
@@ -109,8 +114,8 @@ struct Node {
     id: NodeId,
     kind: Kind,
     drains: Vec<Drain>,
-    /// Today's outages.
-    down: Vec<Range<u64>>,
+    /// Today's outage.
+    down: Range<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,7 +148,7 @@ impl World {
                     _ => Kind::Honest,
                 },
                 drains: Vec::new(),
-                down: Vec::new(),
+                down: 0..0,
             })
             .collect();
         nodes.sort_by_key(|node| node.id);
@@ -178,7 +183,7 @@ impl World {
             let excused = self.excused(window);
             let tallies = self.watch_day(window, &excused, &mut counts);
             for ((node, tally), excused) in self.nodes.iter().zip(&tallies).zip(&excused) {
-                let truly = node.down.iter().cloned().flatten();
+                let truly = node.down.clone();
                 let missing = truly.filter(|slot| !excused.contains(&Slot(*slot))).count() as u32;
                 let slash = tally.slash(node.id, window, STAKE, &self.terms);
                 slashes.extend(slash);
@@ -204,12 +209,14 @@ impl World {
         for (at, node) in (0..).zip(&mut self.nodes) {
             let length = match node.kind {
                 Kind::Honest => self.rng.random_range(0..=40),
-                Kind::Failing if (window.0 + at) % 2 == 0 => self.rng.random_range(44..=2_000),
+                Kind::Failing if (window.0 + at).is_multiple_of(2) => {
+                    self.rng.random_range(44..=2_000)
+                }
                 Kind::Failing => 0,
                 Kind::Drained => 180,
             };
             let from = begin + self.rng.random_range(400..8_640 - length);
-            node.down = vec![from..from + length];
+            node.down = from..from + length;
             if node.kind == Kind::Drained {
                 let announced = Slot(from - DrainTerms::default().notice_slots);
                 let (from, to) = (Slot(from), Slot(from + length));
@@ -310,7 +317,7 @@ impl World {
 
 impl Node {
     fn truth(&self, first: u64) -> Vec<u8> {
-        let up = |slot| !self.down.iter().any(|down| down.contains(&slot));
+        let up = |slot| !self.down.contains(&slot);
         let slots = first..first + 60;
         slots.map(|slot| if up(slot) { UP } else { DOWN }).collect()
     }

@@ -39,10 +39,8 @@ impl Rounds {
     /// Probes slots until nobody takes what was seen.
     pub(crate) async fn run(mut self, seen: &mpsc::Sender<SlotSeen>) {
         loop {
-            let now_ms = unix_ms();
-            let slot = self.next(now_ms);
+            let (slot, begin) = self.coming().await;
             self.after = Some(slot);
-            let begin = instant_of(self.schedule.slot_start(slot), now_ms);
             sleep_until(begin).await;
             let round = self.slot(slot, begin).await;
             // A machine that slept, or whose clock was set, has not looked when it thinks it has.
@@ -61,7 +59,26 @@ impl Rounds {
         }
     }
 
-    /// The slot to look at next: the one that begins, or began a moment ago.
+    /// The slot to look at next and when it begins, once that is near.
+    async fn coming(&self) -> (Slot, Instant) {
+        let length = u64::from(self.schedule.slot_ms());
+        loop {
+            let now_ms = unix_ms();
+            let slot = self.next(now_ms);
+            let begin = self.schedule.slot_start(slot);
+            if begin <= now_ms.saturating_add(length) {
+                return (slot, instant_of(begin, now_ms));
+            }
+            // It may be set right again before that slot comes.
+            tracing::warn!(
+                slot = slot.0,
+                "the clock stepped back: these slots were written down before"
+            );
+            sleep_until(Instant::now() + Duration::from_millis(length)).await;
+        }
+    }
+
+    /// The first slot that was not looked at: the one that begins, or began a moment ago.
     fn next(&self, now_ms: u64) -> Slot {
         let moment = u64::from(self.schedule.slot_ms()) * 95 / 100;
         let coming = self.schedule.slot_at(now_ms.saturating_add(moment));
