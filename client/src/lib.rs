@@ -10,6 +10,7 @@
 //! - [`AttestedClient`] keeps a pool of them over several endpoints of one function.
 //! - [`KserveClient`] speaks the Open Inference Protocol v2 over it.
 //! - [`proxy`] lets unmodified HTTP clients call functions over it.
+//! - [`sealed`] seals jobs to attested enclaves, and opens and checks their results.
 //! - [`verify_receipt_file`] checks a kept receipt off line.
 
 mod appraisal;
@@ -21,6 +22,7 @@ mod kserve;
 mod offline;
 mod pool;
 pub mod proxy;
+pub mod sealed;
 mod tls;
 mod trust;
 

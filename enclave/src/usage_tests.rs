@@ -5,6 +5,8 @@ use k256::ecdsa::SigningKey;
 use super::*;
 
 const BOOT: BootId = BootId::from_random([2; 16]);
+/// Long enough to wait for what does not come.
+const SHORT: Duration = Duration::from_millis(20);
 
 fn key() -> SigningKey {
     SigningKey::from_slice(&[7; 32]).unwrap()
@@ -152,10 +154,10 @@ fn accounts_beyond_the_limit_are_added_up_as_nobodys() {
     assert_eq!(micros, MAX_OPEN as u64 + 10);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn who_waits_gets_the_next_usage() {
     let (meter, clock) = (meter(), Arc::new(clock()));
-    assert_eq!(meter.page(0, Duration::from_secs(5), &clock).await, []);
+    assert_eq!(meter.page(0, SHORT, &clock).await, []);
     let waiting = tokio::spawn({
         let (meter, clock) = (Arc::clone(&meter), Arc::clone(&clock));
         async move { meter.page(0, Duration::from_secs(60), &clock).await }
@@ -169,11 +171,11 @@ async fn who_waits_gets_the_next_usage() {
     assert_eq!((page.len(), page[0].receipt.seq), (1, 2));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn without_attested_time_nothing_is_signed() {
     let (meter, none) = (meter(), AttestedClock::default());
     meter.record(None, ANONYMOUS, used(1));
-    assert_eq!(meter.page(0, Duration::from_secs(5), &none).await, []);
+    assert_eq!(meter.page(0, SHORT, &none).await, []);
     assert_eq!(meter.page(0, Duration::ZERO, &clock()).await.len(), 1);
 }
 

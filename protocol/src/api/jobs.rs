@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::ids::{BootId, FunctionName, JobId, LeaseId, NodeId};
-use crate::job::JobTerms;
+use crate::job::{JobInput, JobTerms};
 use crate::usage::SignedUsage;
 
 /// `POST /v1/jobs`.
@@ -64,12 +64,22 @@ pub struct CreateJob {
 )]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum JobPayload {
-    /// In the open: a [`crate::job::JobInput`].
+    /// In the open: a KServe inference request.
     Plain {
-        /// Its encoding, base64url.
+        /// `content-type`.
+        #[serde(default = "json_type")]
+        content_type: String,
+        /// `inference-header-content-length`, empty where absent.
+        #[serde(default)]
+        inference_header_length: String,
+        /// Salt of the receipt's hashes, base64url. Absent: the platform draws one, and the receipt says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+        salt: Option<Bytes32>,
+        /// The body, base64url.
         #[serde(with = "crate::encoding::base64url_bytes")]
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
-        input: Vec<u8>,
+        body: Vec<u8>,
     },
     /// Sealed: a [`crate::sealed::SealedJob`].
     Sealed {
@@ -92,14 +102,53 @@ pub enum JobPayload {
         /// The key that the result is sealed to, base64url, where the input is an envelope.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-        result_key: Option<Base64Key>,
+        result_key: Option<Bytes32>,
     },
 }
 
-/// An X25519 public key, base64url.
+impl JobPayload {
+    /// The bytes that are carried to the enclave, with `drawn` as the salt where the caller gave none; `None` where they
+    /// follow by upload.
+    pub fn carried(&self, drawn: [u8; 32]) -> Option<Vec<u8>> {
+        match self {
+            Self::Plain {
+                content_type,
+                inference_header_length,
+                salt,
+                body,
+            } => {
+                let salt = salt.map_or(drawn, |salt| salt.0);
+                let input = JobInput {
+                    content_type,
+                    inference_header_length,
+                    salt,
+                    body,
+                };
+                Some(input.encode())
+            }
+            Self::Sealed { envelope, .. } => Some(envelope.clone()),
+            Self::Upload { .. } => None,
+        }
+    }
+
+    /// The key that the result is sealed to, where the input is sealed.
+    pub fn result_key(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Sealed { result_key, .. } => Some(*result_key),
+            Self::Upload { result_key, .. } => result_key.map(|key| key.0),
+        }
+    }
+}
+
+fn json_type() -> String {
+    "application/json".to_owned()
+}
+
+/// 32 bytes, base64url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Base64Key(#[serde(with = "crate::encoding::base64url_array")] pub [u8; 32]);
+pub struct Bytes32(#[serde(with = "crate::encoding::base64url_array")] pub [u8; 32]);
 
 /// A job and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,7 +268,7 @@ pub struct AssignedJob {
     /// The key that the result is sealed to, base64url, where the input is sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub result_key: Option<Base64Key>,
+    pub result_key: Option<Bytes32>,
     /// Bytes of the input as carried.
     pub input_size: u64,
     /// By when the node must have reported, Unix milliseconds; then the job goes elsewhere.
@@ -246,4 +295,59 @@ impl AssignedJob {
 pub struct ReportUsage {
     /// In the order of their numbers, at most 256.
     pub receipts: Vec<SignedUsage>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str = "job_00000000000000000000000000000001";
+
+    fn create(input: &str) -> Result<CreateJob, String> {
+        let digest = Digest::of(b"f");
+        let json = format!(
+            r#"{{"id":"{JOB}","function":"iris","digest":"{digest}","deadline_ms":7,"input":{input}}}"#
+        );
+        serde_json::from_str(&json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_request_in_the_open_can_be_written_by_hand() {
+        let create = create(r#"{"form":"plain","body":"e30"}"#).unwrap();
+        assert_eq!(create.input.result_key(), None);
+        let carried = create.input.carried([5; 32]).unwrap();
+        let expected = JobInput {
+            content_type: "application/json",
+            inference_header_length: "",
+            salt: [5; 32],
+            body: b"{}",
+        };
+        assert_eq!(JobInput::decode(&carried), Ok(expected));
+    }
+
+    #[test]
+    fn a_sealed_request_is_carried_as_it_is() {
+        let key = "A".repeat(43);
+        let input = format!(r#"{{"form":"sealed","envelope":"AQID","result_key":"{key}"}}"#);
+        let create = create(&input).unwrap();
+        assert_eq!(create.input.result_key(), Some([0; 32]));
+        assert_eq!(create.input.carried([5; 32]), Some(vec![1, 2, 3]));
+        let again = serde_json::to_string(&create.input).unwrap();
+        assert_eq!(again, input);
+    }
+
+    #[test]
+    fn what_has_no_form_is_no_input() {
+        for wrong in [
+            r#"{"body":"e30"}"#,
+            r#"{"form":"plain"}"#,
+            r#"{"form":"plain","body":"e30="}"#,
+            r#"{"form":"plain","body":"e30","result_key":"AA"}"#,
+            r#"{"form":"sealed","envelope":"AQID"}"#,
+            r#"{"form":"upload","size":1}"#,
+            r#"{"form":"other"}"#,
+        ] {
+            assert!(create(wrong).is_err(), "{wrong}");
+        }
+    }
 }
