@@ -21,6 +21,8 @@ pub mod egress;
 pub mod emulator;
 #[cfg(feature = "enclave")]
 pub mod enclave;
+#[cfg(feature = "enclave")]
+pub mod gateway;
 pub mod image;
 pub mod protocol;
 pub mod transport;

@@ -1,5 +1,5 @@
-//! `make bench`: what SPECIFICATION.md promises, measured. A section a module: [`models`], [`attested`], [`bytes`]
-//! and [`enclave`].
+//! `make bench`: what SPECIFICATION.md promises, measured. A section a module: [`models`], [`attested`], [`bytes`],
+//! [`enclave`] and [`gateway`].
 
 pub mod attested;
 pub mod bare;
@@ -8,6 +8,8 @@ pub mod bytes_load;
 pub mod bytes_peers;
 pub mod enclave;
 pub mod fairness;
+pub mod gateway;
+pub mod gateway_load;
 pub mod graph;
 pub mod load;
 pub mod models;

@@ -281,7 +281,7 @@ impl Peers {
         carrier.package().is_empty() || self.command(carrier).is_ok()
     }
 
-    fn command(&self, carrier: Carrier) -> anyhow::Result<Command> {
+    pub(super) fn command(&self, carrier: Carrier) -> anyhow::Result<Command> {
         let name = carrier.package();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders: Vec<_> = std::env::split_paths(&path).collect();

@@ -2,17 +2,18 @@
 //! Without arguments it measures all of them.
 
 use anyhow::bail;
-use nacre_tests::bench::{attested, bytes, bytes_peers, enclave, models, report};
+use nacre_tests::bench::{attested, bytes, bytes_peers, enclave, gateway, models, report};
 use nacre_tests::platform::repository;
 
 /// A section's name and what measures it.
 type Section = (&'static str, fn() -> anyhow::Result<String>);
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     ("bench", models::run),
     ("attested", attested::run),
     ("bytes", bytes::run),
     ("enclave", enclave::run),
+    ("gateway", gateway::run),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use targets::{egress, emulator, enclave, image, protocol, transport, vsock};
+use targets::{egress, emulator, enclave, gateway, image, protocol, transport, vsock};
 
 /// Runs every file of a target's corpus through its entry function.
 fn replay(target: &str, run: impl Fn(&[u8]) -> Result<(), &'static str>) {
@@ -59,6 +59,7 @@ replayed! {
         function_manifest inclusion_path;
     transport: address proxy_header;
     egress: connect_request connect_answer allow_list;
+    gateway: client_hello;
     emulator: nsm_request;
     vsock: vsock_conversation vsock_packets;
     image: eif cpio;

@@ -6,6 +6,8 @@ pub mod egress;
 pub mod emulator;
 #[path = "../../../fuzz/src/enclave.rs"]
 pub mod enclave;
+#[path = "../../../fuzz/src/gateway.rs"]
+pub mod gateway;
 #[path = "../../../fuzz/src/image.rs"]
 pub mod image;
 #[path = "../../../fuzz/src/protocol.rs"]

@@ -2,6 +2,7 @@
 
 mod egress;
 mod enclave;
+mod gateway;
 mod image;
 mod protocol;
 mod small;
@@ -13,6 +14,7 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
     protocol::add(&mut seeds);
     enclave::add(&mut seeds);
     egress::add(&mut seeds);
+    gateway::add(&mut seeds);
     image::add(&mut seeds);
     small::add(&mut seeds);
     vsock::add(&mut seeds);
