@@ -11,6 +11,7 @@ use nacre_tests::platform::Platform;
 
 mod agree;
 mod killed;
+mod many;
 mod reported;
 mod stub;
 mod watcher;
