@@ -68,7 +68,7 @@ pub struct GatewayArgs {
     /// Until a node accepts; then the next one is tried
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = from(10, 60))]
     pub connect_within: Timeout,
-    /// From then until its first byte; then the next one is tried
+    /// From then until its first byte; then the next one is tried. The last one that is left has 8s at least
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = from(10, 60))]
     pub answer_within: Timeout,
     /// How long a connection may be silent
@@ -167,6 +167,7 @@ impl GatewayArgs {
             dial: DialLimits {
                 connect: self.connect_within.duration(),
                 answer: self.answer_within.duration(),
+                last_answer: usual.dial.last_answer.max(self.answer_within.duration()),
                 proxy_protocol: !self.no_proxy_protocol,
             },
             patience: nacre_tunnel::Patience {

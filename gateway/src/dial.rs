@@ -28,6 +28,9 @@ pub struct DialLimits {
     pub connect: Duration,
     /// From then until its first byte.
     pub answer: Duration,
+    /// The same where no other node is left to be tried: longer than a host keeps callers while its enclave starts again,
+    /// so that a restart looks like latency and not like refusal.
+    pub last_answer: Duration,
     /// Begin with a PROXY protocol v2 header, as hosts expect it that are told `--proxy-protocol-from`.
     pub proxy_protocol: bool,
 }
@@ -37,6 +40,7 @@ impl Default for DialLimits {
         Self {
             connect: Duration::from_secs(1),
             answer: Duration::from_secs(3),
+            last_answer: Duration::from_secs(8),
             proxy_protocol: true,
         }
     }
@@ -71,7 +75,13 @@ impl Dialer {
         while tried.len() < TRIES
             && let Some(chosen) = self.routes.choose(route, &tried)
         {
-            match self.try_one(chosen.node(), &message).await {
+            let last = tried.len() + 1 == TRIES || !route.has_others(&tried, chosen.node());
+            let patience = if last {
+                self.limits.last_answer
+            } else {
+                self.limits.answer
+            };
+            match self.try_one(chosen.node(), &message, patience).await {
                 Ok(stream) => {
                     chosen.node().saw(Sign::Answered);
                     counters.answered(first.hello.len());
@@ -98,7 +108,12 @@ impl Dialer {
     }
 
     /// Fails with what that says of the node, if anything.
-    async fn try_one(&self, node: &Node, message: &[u8]) -> Result<Stream, Option<Sign>> {
+    async fn try_one(
+        &self,
+        node: &Node,
+        message: &[u8],
+        patience: Duration,
+    ) -> Result<Stream, Option<Sign>> {
         let deadline = Instant::now() + self.limits.connect;
         let mut stream = match connect(node.address(), deadline).await {
             Ok(stream) => stream,
@@ -107,7 +122,7 @@ impl Dialer {
                 return Err((!is_own_fault(&error)).then_some(Sign::Unreachable));
             }
         };
-        let answer = timeout(self.limits.answer, answer(&mut stream, message)).await;
+        let answer = timeout(patience, answer(&mut stream, message)).await;
         if matches!(answer, Ok(Ok(true))) {
             return Ok(stream);
         }

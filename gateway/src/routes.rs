@@ -45,6 +45,20 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Route(Vec<Group<Arc<Node>>>);
 
+impl Route {
+    /// Whether there is a node beside this one and those that were tried.
+    pub(crate) fn has_others(&self, tried: &[Arc<Node>], this: &Arc<Node>) -> bool {
+        let mut nodes = self
+            .0
+            .iter()
+            .filter(|group| group.weight > 0)
+            .flat_map(|group| &group.nodes);
+        nodes.any(|node| {
+            !Arc::ptr_eq(node, this) && !tried.iter().any(|tried| Arc::ptr_eq(tried, node))
+        })
+    }
+}
+
 impl Routes {
     /// No routes yet. The seed decides which nodes are drawn.
     pub(crate) fn new(timing: HealthTiming, prober: Prober, seed: u64) -> Self {

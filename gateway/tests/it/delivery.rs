@@ -117,6 +117,13 @@ async fn that_end(count: usize) -> Vec<PlayedNode> {
 }
 
 #[tokio::test]
+async fn the_only_node_that_is_left_is_given_the_time_to_start_its_enclave_again() {
+    let late = PlayedNode::start(Manner::AnswersLate(b'l')).await;
+    let world = World::with_nodes(&[late.address]).await;
+    assert_eq!(who_answers(world.address).await, Some(b'l'));
+}
+
+#[tokio::test]
 async fn a_node_that_is_back_is_found_by_a_probe() {
     let health = HealthTiming {
         every: Duration::from_secs(3600),

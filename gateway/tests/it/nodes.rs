@@ -2,18 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nacre_gateway::hello;
 use nacre_transport::proxy_header::{Parsed, parse};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 /// What a node does with a caller's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// Sends its letter, then everything back that comes.
     Answers(u8),
+    /// The same after more time than nodes have while there are others.
+    AnswersLate(u8),
     /// Sends its letter, and resets.
     AnswersAndResets(u8),
     /// Reads the hello, and ends in order.
@@ -103,8 +107,11 @@ async fn serve(mut stream: TcpStream, manner: Manner, seen: Arc<Mutex<Vec<Seen>>
     }
     let hello = bytes;
     seen.lock().unwrap().push(Seen { caller, hello });
+    if let Manner::AnswersLate(_) = manner {
+        sleep_until(Instant::now() + Duration::from_secs(1)).await;
+    }
     match manner {
-        Manner::Answers(letter) => {
+        Manner::Answers(letter) | Manner::AnswersLate(letter) => {
             if stream.write_all(&[letter]).await.is_ok() {
                 let (mut from, mut to) = stream.split();
                 let _ = tokio::io::copy(&mut from, &mut to).await;

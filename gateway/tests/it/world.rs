@@ -34,6 +34,7 @@ pub(crate) fn limits() -> GatewayLimits {
     };
     limits.dial.connect = Duration::from_millis(500);
     limits.dial.answer = Duration::from_millis(500);
+    limits.dial.last_answer = Duration::from_secs(3);
     limits
 }
 
