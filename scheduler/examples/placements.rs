@@ -1,6 +1,6 @@
 //! Placements a second at 10,000 nodes, and what an event costs as the market grows.
 //!
-//! `cargo run --release -p nacre-scheduler --example placements`; one thread. The market: a node of 8 to 64 GiB at a
+//! `cargo run --release -p nacre-scheduler --example placements [-- nodes …]`; one thread. The market: a node of 8 to 64 GiB at a
 //! random ask for each of 50 operators in 10 regions; orders of 1 to 4 replicas and 256 MiB to 4 GiB, a third of them
 //! with a region, a ceiling or a spread; filled to about 70 % of the memory, so that cheap nodes are full. Then a mix of
 //! events: orders placed and withdrawn, loads, reports, asks, nodes lost and found.
@@ -17,31 +17,45 @@ use nacre_scheduler::{
 
 const MIB: u64 = 1 << 20;
 const SIZES: [u64; 5] = [1_000, 3_000, 10_000, 30_000, 100_000];
-const EVENTS: u64 = 200_000;
+const EVENTS: usize = 200_000;
 
 fn main() {
+    let chosen: Vec<u64> = std::env::args()
+        .skip(1)
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    let sizes = if chosen.is_empty() {
+        &SIZES[..]
+    } else {
+        &chosen
+    };
     println!("nodes     placements/s");
     println!("{:>6} {:>14.0}", 10_000, placements(10_000));
     println!();
-    println!("nodes     leases   mean ns/event   p99 ns/event   most actions");
-    for nodes in SIZES {
+    println!(
+        " nodes     leases    mean ns     median ns        p99 ns   most actions   actions/event"
+    );
+    for &nodes in sizes {
         let Figures {
             leases,
             mean,
+            median,
             p99,
             most,
+            actions,
         } = mixed(nodes);
-        println!("{nodes:>6} {leases:>10} {mean:>15} {p99:>14} {most:>14}");
+        println!(
+            "{nodes:>6} {leases:>10} {mean:>10} {median:>13} {p99:>13} {most:>14} {actions:>15.2}"
+        );
     }
 }
 
 /// Orders placed a second, until the market is 70 % full.
 fn placements(nodes: u64) -> f64 {
     let mut market = Market::new(nodes);
-    let wanted = nodes * 8;
     let mut placed = 0;
     let mut spent = Duration::ZERO;
-    while placed < wanted {
+    while placed < nodes * 8 {
         let event = Event::Ordered(market.order());
         let begun = Instant::now();
         let actions = market.scheduler.apply(&event, market.now);
@@ -54,8 +68,10 @@ fn placements(nodes: u64) -> f64 {
 struct Figures {
     leases: usize,
     mean: u64,
+    median: u64,
     p99: u64,
     most: usize,
+    actions: f64,
 }
 
 fn mixed(nodes: u64) -> Figures {
@@ -70,20 +86,24 @@ fn mixed(nodes: u64) -> Figures {
     }
     let mut costs = Vec::new();
     let mut most = 0;
-    while (costs.len() as u64) < EVENTS {
+    let mut all = 0;
+    while costs.len() < EVENTS {
         let event = market.event();
         let begun = Instant::now();
         let actions = market.scheduler.apply(&event, market.now);
         costs.push(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
         most = most.max(actions.len());
+        all += actions.len();
         market.note(&actions);
     }
     costs.sort_unstable();
     Figures {
         leases: market.scheduler.leases().count(),
         mean: costs.iter().sum::<u64>() / costs.len() as u64,
+        median: costs[costs.len() / 2],
         p99: costs[costs.len() * 99 / 100],
         most,
+        actions: all as f64 / costs.len() as f64,
     }
 }
 
@@ -195,12 +215,14 @@ impl Market {
     }
 
     fn drained(&self, lease: LeaseId) -> Event {
+        let report = Report::Drained;
         let held = self.scheduler.lease(&lease);
-        held.map_or(Event::Tick, |held| Event::LeaseReported {
-            node: held.node,
+        let said = |node| Event::LeaseReported {
+            node,
             lease,
-            report: Report::Drained,
-        })
+            report,
+        };
+        held.map_or(Event::Tick, |held| said(held.node))
     }
 
     fn order(&mut self) -> Order {

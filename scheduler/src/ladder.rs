@@ -12,8 +12,8 @@ use nacre_protocol::ids::NodeId;
 use crate::order::{Ask, Cost, Version};
 use crate::slab::{NodeIx, OperatorIx};
 
-const BLOCK: usize = 64;
-const GROUP: usize = 32;
+const BLOCK: usize = 16;
+const GROUP: usize = 16;
 
 /// A node on the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

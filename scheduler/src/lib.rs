@@ -43,6 +43,7 @@
 
 mod action;
 mod auction;
+mod check;
 mod config;
 mod error;
 mod event;
@@ -50,6 +51,7 @@ mod ladder;
 mod leases;
 mod offer;
 mod order;
+mod place;
 mod reconcile;
 mod retire;
 mod routes;

@@ -28,8 +28,8 @@ impl Scheduler {
             None => {
                 // Those that are here with an old version may need less than all of the new one's memory.
                 self.mark_waiting_of(node);
-                let free = self.nodes[node].free_memory();
-                let first = self.waiting.in_turn(free, 0).take(LOOKS);
+                let room = self.nodes[node].room(0);
+                let first = self.waiting.in_turn(room, 0).take(LOOKS);
                 first.map(|order| (0, order)).collect::<Vec<_>>()
             }
             Some(after) => self.waiting.by_age(after).take(LOOKS).collect(),
@@ -174,9 +174,9 @@ impl Scheduler {
         let row = &self.leases[lease];
         let holder = &self.orders[row.order];
         let at = &self.nodes[row.node];
-        let memory = at.free_memory().saturating_add(row.version.memory_bytes);
         let cpu = at.free_cpu().saturating_add(row.version.cpu_milli);
-        let turn = self.waiting.in_turn(memory, holder.terms.priority);
+        let room = at.room(row.version.memory_bytes);
+        let turn = self.waiting.in_turn(room, holder.terms.priority);
         turn.take(DEAREST).any(|waits| {
             let other = &self.orders[waits];
             let version: &Version = &other.target;
@@ -187,7 +187,7 @@ impl Scheduler {
                     .poorer((other.tenant, waits), (holder.tenant, holds))
             };
             let tally = self.tally(waits);
-            version.memory_bytes <= memory
+            version.memory_bytes <= room.memory
                 && version.cpu_milli <= cpu
                 && tally.target < other.wanted().0
                 && crate::auction::meets(other, at)

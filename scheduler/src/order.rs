@@ -138,7 +138,7 @@ impl Ask {
     /// What a replica of this version costs at this ask.
     pub fn cost(self, version: &Version) -> Cost {
         let memory = u128::from(self.memory) * u128::from(version.memory_bytes) * 1000;
-        let cpu = u128::from(self.cpu) * u128::from(version.cpu_milli) << 30;
+        let cpu = (u128::from(self.cpu) * u128::from(version.cpu_milli)) << 30;
         Cost(memory + cpu)
     }
 

@@ -57,12 +57,10 @@ impl Scheduler {
         for (at, (version, n)) in ready.iter().enumerate() {
             let weight = if canary.is_some_and(|(c, _)| c == at) {
                 u64::from(trial)
-            } else if rest == 0 {
-                0
             } else {
-                // Rounded so that the parts add up.
+                // Rounded so that the parts add up; none where nothing answers.
                 seen += n;
-                let upto = shared * seen / rest;
+                let upto = (shared * seen).checked_div(rest).unwrap_or_default();
                 let part = upto - given;
                 given = upto;
                 part

@@ -10,7 +10,7 @@ use crate::ladder::Rung;
 use crate::order::{Ask, Order, Region, Terms, Timestamp, Version};
 use crate::scale::Scale;
 use crate::slab::{LeaseIx, NodeIx, OperatorIx, OrderIx, TenantIx};
-use crate::waiting::Ticket;
+use crate::waiting::{Room, Ticket, Wish};
 
 /// Most leases that one node holds.
 pub(crate) const MAX_LEASES: usize = 4096;
@@ -70,6 +70,15 @@ impl NodeRow {
         self.cpu.saturating_sub(self.held_cpu)
     }
 
+    /// What it would have free with so much more.
+    pub(crate) fn room(&self, more: u64) -> Room<'_> {
+        Room {
+            memory: self.free_memory().saturating_add(more),
+            price: self.ask.memory,
+            region: &self.region,
+        }
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.presence == Presence::Online && self.leaves.is_none()
     }
@@ -126,6 +135,20 @@ impl OrderRow {
             shares: Vec::new(),
             timer: None,
             dirty: None,
+        }
+    }
+
+    /// What it waits for when it lacks a replica of the version.
+    pub(crate) fn wish(&self, version: &Version) -> Wish {
+        let region = match &self.terms.regions[..] {
+            [only] => Some(only.clone()),
+            _ => None,
+        };
+        Wish {
+            priority: self.terms.priority,
+            memory: version.memory_bytes,
+            max_price: self.terms.max_memory_price,
+            region,
         }
     }
 

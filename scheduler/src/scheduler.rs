@@ -15,7 +15,7 @@ use crate::slab::{LeaseIx, NodeIx, OperatorIx, OrderIx, Slab};
 use crate::waiting::Waiting;
 
 /// Orders and rooms looked at for one event, at most.
-const MAX_STEPS: usize = 1024;
+const MAX_STEPS: usize = 256;
 
 /// The market's state. It changes by [`Scheduler::apply`] only; two schedulers of one configuration that were given the
 /// same events at the same times are equal.

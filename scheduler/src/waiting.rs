@@ -1,23 +1,43 @@
 //! Orders that lack replicas, in the order in which they are served when room appears: priority first, then the tenant
 //! that holds least for its weight, then the oldest.
 //!
-//! Orders stand in classes of memory, so that those too large for the room are not looked at. A tenant's orders of one
-//! class and priority move together when what the tenant holds changes.
+//! Orders stand by region and in classes of memory and of the highest ask they take, so that those that could not use the
+//! room are not looked at. A tenant's orders of one queue move together when what the tenant holds changes.
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::order::Tenant;
+use crate::order::{Region, Tenant};
 use crate::shelf::memory_class;
 use crate::slab::{OrderIx, Slab, TenantIx};
 
-/// Priority, highest first, and class of memory.
-type Queue = (Reverse<u8>, u32);
+/// Priority, highest first, and the classes of memory and of the highest ask.
+type Queue = (Reverse<u8>, u32, u32);
+
+/// The region, for orders that name one only.
+type Area = Option<Region>;
+
+/// What bears on whom an order waits with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) priority: u8,
+    pub(crate) memory: u64,
+    pub(crate) max_price: Option<u64>,
+    pub(crate) region: Area,
+}
+
+/// Room that a node has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room<'a> {
+    pub(crate) memory: u64,
+    pub(crate) price: u64,
+    pub(crate) region: &'a Region,
+}
 
 /// Where an order waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    queue: Queue,
+    queue: (Area, Queue),
     tenant: TenantIx,
     /// Rises with each order that was ever placed.
     seq: u64,
@@ -29,7 +49,7 @@ struct Account {
     weight: u32,
     /// KiB, processors counted as memory.
     held: u64,
-    queues: BTreeMap<Queue, BTreeSet<(u64, OrderIx)>>,
+    queues: BTreeMap<(Area, Queue), BTreeSet<(u64, OrderIx)>>,
 }
 
 impl Account {
@@ -49,7 +69,7 @@ pub(crate) struct Waiting {
     tenants: Slab<TenantIx, Account>,
     by_name: BTreeMap<Tenant, TenantIx>,
     /// Tenants that wait in a queue, by share.
-    queues: BTreeMap<Queue, BTreeSet<(u64, TenantIx)>>,
+    queues: BTreeMap<Area, BTreeMap<Queue, BTreeSet<(u64, TenantIx)>>>,
     by_age: BTreeMap<u64, OrderIx>,
 }
 
@@ -94,29 +114,28 @@ impl Waiting {
         self.tenants[tenant].share()
     }
 
-    /// The order waits for a replica of so much memory.
+    /// The order waits for a replica.
     pub(crate) fn enter(
         &mut self,
         order: OrderIx,
-        priority: u8,
         tenant: TenantIx,
         seq: u64,
-        memory: u64,
+        wish: Wish,
     ) -> Ticket {
-        let queue = (Reverse(priority), memory_class(memory));
+        let price = memory_class(wish.max_price.unwrap_or(u64::MAX));
+        let turn = (Reverse(wish.priority), memory_class(wish.memory), price);
+        let queue = (wish.region, turn);
         let account = &mut self.tenants[tenant];
-        account
-            .queues
-            .entry(queue)
-            .or_default()
-            .insert((seq, order));
-        let heads = self.queues.entry(queue).or_default();
-        heads.insert((account.share(), tenant));
+        let share = account.share();
+        let mine = account.queues.entry(queue.clone()).or_default();
+        mine.insert((seq, order));
+        let area = self.queues.entry(queue.0.clone()).or_default();
+        area.entry(turn).or_default().insert((share, tenant));
         self.by_age.insert(seq, order);
         Ticket { queue, tenant, seq }
     }
 
-    pub(crate) fn leave(&mut self, order: OrderIx, ticket: Ticket) {
+    pub(crate) fn leave(&mut self, order: OrderIx, ticket: &Ticket) {
         self.by_age.remove(&ticket.seq);
         let account = &mut self.tenants[ticket.tenant];
         let share = account.share();
@@ -128,11 +147,18 @@ impl Waiting {
             return;
         }
         account.queues.remove(&ticket.queue);
-        if let Some(heads) = self.queues.get_mut(&ticket.queue) {
+        let (area, turn) = &ticket.queue;
+        let Some(queues) = self.queues.get_mut(area) else {
+            return;
+        };
+        if let Some(heads) = queues.get_mut(turn) {
             heads.remove(&(share, ticket.tenant));
             if heads.is_empty() {
-                self.queues.remove(&ticket.queue);
+                queues.remove(turn);
             }
+        }
+        if queues.is_empty() {
+            self.queues.remove(area);
         }
     }
 
@@ -140,15 +166,22 @@ impl Waiting {
         self.by_age.is_empty()
     }
 
-    /// Who waits with a claim of at least `least` priority for a replica of at most so much memory, first served first.
-    pub(crate) fn in_turn(&self, memory: u64, least: u8) -> impl Iterator<Item = OrderIx> + '_ {
-        let most = memory_class(memory);
-        let mut queues = self
-            .queues
-            .iter()
-            .filter(move |(queue, _)| queue.1 <= most)
-            .take_while(move |(queue, _)| queue.0.0 >= least)
-            .map(|(queue, heads)| (*queue, self.of_queue(*queue, heads).peekable()))
+    /// Who waits with at least this priority and might use the room, first served first.
+    pub(crate) fn in_turn(&self, room: Room<'_>, least: u8) -> impl Iterator<Item = OrderIx> + '_ {
+        let (most, price) = (memory_class(room.memory), memory_class(room.price));
+        let areas = [None, Some(room.region.clone())];
+        let queues = areas.into_iter().filter_map(|area| {
+            let queues = self.queues.get(&area)?;
+            Some(
+                queues
+                    .iter()
+                    .map(move |(turn, heads)| (area.clone(), turn, heads)),
+            )
+        });
+        let mut queues = queues
+            .flatten()
+            .filter(|(_, turn, _)| turn.0.0 >= least && turn.1 <= most && turn.2 >= price)
+            .map(|(area, turn, heads)| (*turn, self.of_queue((area, *turn), heads).peekable()))
             .collect::<Vec<_>>();
         core::iter::from_fn(move || {
             let heads = queues.iter_mut().enumerate();
@@ -171,7 +204,7 @@ impl Waiting {
 
     fn of_queue<'a>(
         &'a self,
-        queue: Queue,
+        queue: (Area, Queue),
         heads: &'a BTreeSet<(u64, TenantIx)>,
     ) -> impl Iterator<Item = (u64, u64, OrderIx)> + 'a {
         heads.iter().flat_map(move |(share, tenant)| {
@@ -186,8 +219,9 @@ impl Waiting {
         let before = account.share();
         change(account);
         let after = account.share();
-        for queue in account.queues.keys() {
-            if let Some(heads) = self.queues.get_mut(queue) {
+        for (area, turn) in account.queues.keys() {
+            let queues = self.queues.get_mut(area);
+            if let Some(heads) = queues.and_then(|queues| queues.get_mut(turn)) {
                 heads.remove(&(before, tenant));
                 heads.insert((after, tenant));
             }

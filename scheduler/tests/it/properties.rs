@@ -12,7 +12,7 @@ use crate::support::{config, function, node, terms, version};
 /// What happens; a lease is named by its number among those there are.
 #[derive(Debug, Clone)]
 enum Happening {
-    Event(Event),
+    Event(Box<Event>),
     Report(usize, Report),
     AllReady,
     Pass,
@@ -80,7 +80,7 @@ fn orders() -> impl Strategy<Value = Order> {
 }
 
 fn happenings() -> impl Strategy<Value = Happening> {
-    let event = |event| Happening::Event(event);
+    let event = |event| Happening::Event(Box::new(event));
     let nodes = || (0u8..12).prop_map(node);
     let functions = || (0u8..6).prop_map(function);
     let ask = (nodes(), 0u64..6, 0u64..3).prop_map(|(node, memory, cpu)| Event::AskChanged {
@@ -133,15 +133,15 @@ fn happenings() -> impl Strategy<Value = Happening> {
         weight,
     });
     prop_oneof![
-        6 => offers().prop_map(|offer| Happening::Event(Event::NodeOffered(offer))),
-        5 => orders().prop_map(|order| Happening::Event(Event::Ordered(order))),
+        6 => offers().prop_map(Event::NodeOffered).prop_map(event),
+        5 => orders().prop_map(Event::Ordered).prop_map(event),
         3 => ask.prop_map(event),
         1 => score.prop_map(event),
         4 => presence.prop_map(event),
         2 => turn.prop_map(event),
         4 => load.prop_map(event),
         1 => weigh.prop_map(event),
-        1 => functions().prop_map(|function| Happening::Event(Event::Withdrawn { function })),
+        1 => functions().prop_map(|function| Event::Withdrawn { function }).prop_map(event),
         8 => (any::<usize>(), reports).prop_map(|(n, report)| Happening::Report(n, report)),
         3 => Just(Happening::AllReady),
         4 => Just(Happening::Pass),
@@ -200,7 +200,7 @@ impl Run {
     fn happen(&mut self, what: Happening, after_ms: u64) -> Result<(), TestCaseError> {
         self.now = self.now.plus(after_ms);
         match what {
-            Happening::Event(event) => self.apply(event)?,
+            Happening::Event(event) => self.apply(*event)?,
             Happening::Pass => self.now = self.now.plus(7_000),
             Happening::Report(n, report) => {
                 let all: Vec<_> = self.scheduler.leases().map(|l| (l.id, l.node)).collect();
