@@ -8,6 +8,7 @@
 use core::cmp::Reverse;
 
 use nacre_protocol::ids::NodeId;
+use serde::{Deserialize, Serialize};
 
 use crate::order::{Ask, Cost, Version};
 use crate::slab::{NodeIx, OperatorIx};
@@ -16,7 +17,7 @@ const BLOCK: usize = 16;
 const GROUP: usize = 16;
 
 /// A node on the ladder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rung {
     pub(crate) ask: Ask,
     pub(crate) score: u32,
@@ -56,7 +57,7 @@ pub(crate) struct Need<'a> {
 }
 
 /// What a run of rungs offers at best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Best {
     ask: Ask,
     score: u32,
@@ -108,14 +109,14 @@ impl Best {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Block {
     best: Best,
     rungs: Vec<Rung>,
 }
 
 /// Nodes by ask.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ladder {
     /// None is empty.
     blocks: Vec<Block>,

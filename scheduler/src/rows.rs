@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nacre_protocol::ids::{FunctionName, LeaseId, NodeId};
+use serde::{Deserialize, Serialize};
 
 use crate::action::{Share, Shortage};
 use crate::event::Offer;
@@ -15,7 +16,7 @@ use crate::waiting::{Room, Ticket, Wish};
 /// Most leases that one node holds.
 pub(crate) const MAX_LEASES: usize = 4096;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Presence {
     Online,
     Offline,
@@ -23,7 +24,7 @@ pub(crate) enum Presence {
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NodeRow {
     pub(crate) id: NodeId,
     pub(crate) operator: OperatorIx,
@@ -84,7 +85,7 @@ impl NodeRow {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OrderRow {
     pub(crate) function: FunctionName,
     pub(crate) terms: Terms,
@@ -187,7 +188,7 @@ impl OrderRow {
 }
 
 /// How far a lease has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     /// The node has not said anything of it.
     Granted,
@@ -199,7 +200,7 @@ pub enum Phase {
     Draining,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeaseRow {
     pub(crate) id: LeaseId,
     pub(crate) seq: u64,

@@ -1,10 +1,12 @@
 //! How many replicas a load wants. Up at once, down when the load has stayed below for a while, to none when no request
 //! has come for a while.
 
+use serde::{Deserialize, Serialize};
+
 use crate::order::{Scaling, Terms, Timestamp};
 
 /// What an order's load has been.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scale {
     /// Replicas wanted now.
     pub(crate) desired: u32,

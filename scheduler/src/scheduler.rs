@@ -4,6 +4,7 @@ use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_protocol::ids::{FunctionName, LeaseId, NodeId, OperatorId};
+use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::config::Config;
@@ -19,7 +20,10 @@ const MAX_STEPS: usize = 256;
 
 /// The market's state. It changes by [`Scheduler::apply`] only; two schedulers of one configuration that were given the
 /// same events at the same times are equal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Serialized it is a snapshot, indexes and all, for a format that takes any key of a map (CBOR, not JSON): the events
+/// before it need not be kept. Only what the scheduler itself wrote may be read back; it is not checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) now: Timestamp,
@@ -48,7 +52,7 @@ pub struct Scheduler {
 }
 
 /// Whose time may come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Timer {
     Lease(LeaseIx),
     Node(NodeIx),

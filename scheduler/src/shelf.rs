@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ladder::{Ladder, Need, Rank, Rung};
 use crate::slab::NodeIx;
 
@@ -13,7 +15,7 @@ use crate::slab::NodeIx;
 type Class = (u32, u32);
 
 /// Nodes by room, then by ask.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shelf {
     /// None is empty.
     ladders: BTreeMap<Class, Ladder>,

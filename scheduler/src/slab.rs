@@ -6,6 +6,8 @@
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 
+use serde::{Deserialize, Serialize};
+
 /// A typed row number.
 pub(crate) trait Key: Copy {
     fn new(row: u32) -> Self;
@@ -16,7 +18,10 @@ pub(crate) trait Key: Copy {
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident),*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
         pub(crate) struct $name(u32);
 
         impl Key for $name {
@@ -40,7 +45,7 @@ impl OperatorIx {
 keys!(NodeIx, OrderIx, LeaseIx, TenantIx, OperatorIx);
 
 /// Rows of one type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Slab<K, T> {
     rows: Vec<T>,
     free: Vec<u32>,

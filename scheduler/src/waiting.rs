@@ -7,6 +7,8 @@
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::order::{Region, Tenant};
 use crate::shelf::memory_class;
 use crate::slab::{OrderIx, Slab, TenantIx};
@@ -18,7 +20,7 @@ type Queue = (Reverse<u8>, u32, u32);
 type Area = Option<Region>;
 
 /// What bears on whom an order waits with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wish {
     pub(crate) priority: u8,
     pub(crate) memory: u64,
@@ -35,7 +37,7 @@ pub(crate) struct Room<'a> {
 }
 
 /// Where an order waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ticket {
     queue: (Area, Queue),
     tenant: TenantIx,
@@ -44,7 +46,7 @@ pub(crate) struct Ticket {
 }
 
 /// What is known of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Account {
     weight: u32,
     /// KiB, processors counted as memory.
@@ -64,7 +66,7 @@ fn share(held: u64, weight: u32) -> u64 {
 }
 
 /// All orders that wait, and all tenants.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     tenants: Slab<TenantIx, Account>,
     by_name: BTreeMap<Tenant, TenantIx>,

@@ -263,5 +263,9 @@ proptest! {
         let actions: Vec<_> = actions.collect();
         prop_assert_eq!(actions, run.actions);
         prop_assert!(again == run.scheduler);
+
+        let snapshot = minicbor_serde::to_vec(&again).unwrap();
+        let restored: Scheduler = minicbor_serde::from_slice(&snapshot).unwrap();
+        prop_assert!(restored == run.scheduler);
     }
 }

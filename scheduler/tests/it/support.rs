@@ -214,10 +214,12 @@ impl World {
 }
 
 pub(crate) fn grants(actions: &[Action]) -> Vec<&Grant> {
-    let grant = |action| match action {
-        &Action::Grant(ref grant) => Some(grant),
-        _ => None,
-    };
+    fn grant(action: &Action) -> Option<&Grant> {
+        match action {
+            Action::Grant(grant) => Some(grant),
+            _ => None,
+        }
+    }
     actions.iter().filter_map(grant).collect()
 }
 
