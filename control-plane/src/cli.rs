@@ -43,6 +43,8 @@ pub struct ControlPlaneArgs {
     /// Largest blob that is stored, bytes.
     #[arg(long, value_name = "BYTES", default_value_t = config::DEFAULT_MAX_BLOB)]
     max_blob_bytes: u64,
+    #[command(flatten)]
+    jobs: config::JobsArgs,
     /// A proxy in front terminates TLS: allow an address other than loopback.
     #[arg(long)]
     behind_tls_proxy: bool,
@@ -164,6 +166,7 @@ fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
         report_every: Duration::from_millis(args.report_every_ms),
         offline_after: Duration::from_millis(args.offline_after_ms),
         max_blob_bytes: args.max_blob_bytes,
+        jobs: args.jobs.config(),
         behind_tls_proxy: args.behind_tls_proxy,
         database,
         objects,

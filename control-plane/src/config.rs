@@ -10,6 +10,11 @@ use url::Url;
 use crate::clock::Clock;
 use crate::store::StoreError;
 
+mod jobs;
+
+pub(crate) use jobs::JobsArgs;
+pub use jobs::JobsConfig;
+
 /// Where it listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7600);
@@ -134,6 +139,8 @@ pub struct Config {
     pub max_blob_bytes: u64,
     /// How long a blob that no version has is kept after it was last put or asked for.
     pub blob_grace: Duration,
+    /// Rules of jobs.
+    pub jobs: JobsConfig,
     /// Whether something in front speaks TLS, so that an address other than loopback is safe.
     pub behind_tls_proxy: bool,
     /// The time.
@@ -153,6 +160,7 @@ impl Config {
             offline_after: DEFAULT_OFFLINE_AFTER,
             max_blob_bytes: DEFAULT_MAX_BLOB,
             blob_grace: DEFAULT_BLOB_GRACE,
+            jobs: JobsConfig::default(),
             behind_tls_proxy: false,
             clock: Clock::system(),
         }

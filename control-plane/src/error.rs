@@ -12,6 +12,10 @@ use nacre_protocol::problem::Problem;
 
 use crate::store::StoreError;
 
+mod jobs;
+
+pub use jobs::JobError;
+
 /// Why a request is not answered as the caller hoped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +66,9 @@ pub enum Error {
     /// A report that cannot be taken.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A job, or a report of one.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// No such path.
     #[error("there is nothing at this path: GET /openapi.json lists what there is")]
     NoSuchPath,
@@ -281,6 +288,7 @@ impl Error {
             ),
             Self::Registration(error) => error.kind(),
             Self::Report(error) => error.kind(),
+            Self::Job(error) => error.kind(),
             Self::NoSuchPath => (404, "no-such-path", "There is nothing at this path."),
             Self::NoSuchMethod => (
                 405,

@@ -25,6 +25,6 @@ mod store;
 mod token;
 mod wakers;
 
-pub use config::{Config, Database, ObjectsAt};
+pub use config::{Config, Database, JobsConfig, ObjectsAt};
 pub use server::{ControlPlane, StartError};
 pub use store::StoreError;

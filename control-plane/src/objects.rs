@@ -22,6 +22,8 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload
 
 use crate::config::ObjectsAt;
 
+mod jobs;
+
 /// Bytes that are gathered before they are written: S3 takes parts of 5 MiB and more.
 const PART: usize = 8 << 20;
 const PREFIX: &str = "blobs/sha256";
@@ -101,9 +103,11 @@ fn folder(root: &FilePath, shared: bool) -> Result<LocalFileSystem, object_store
         store: "local folder",
         source: Box::new(source),
     };
-    fs::create_dir_all(root.join(PREFIX)).map_err(generic)?;
     let older = if shared { ABANDONED } else { Duration::ZERO };
-    remove_staged(&root.join(PREFIX), older).map_err(generic)?;
+    for folder in [PREFIX, jobs::PREFIX].map(|prefix| root.join(prefix)) {
+        fs::create_dir_all(&folder).map_err(generic)?;
+        remove_staged(&folder, older).map_err(generic)?;
+    }
     Ok(LocalFileSystem::new_with_prefix(root)?.with_fsync(true))
 }
 

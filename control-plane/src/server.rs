@@ -29,6 +29,10 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD: Duration = Duration::from_secs(60);
 /// How long requests may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often jobs are looked at to which time has done something.
+const JOBS_EVERY: Duration = Duration::from_millis(250);
+/// How often webhooks are looked at.
+const WEBHOOKS_EVERY: Duration = Duration::from_millis(500);
 /// How often what is old is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -41,6 +45,8 @@ pub struct ControlPlane {
     serving: JoinHandle<()>,
     sweeping: JoinHandle<()>,
     following: JoinHandle<()>,
+    moving: JoinHandle<()>,
+    posting: JoinHandle<()>,
     /// Released when this is dropped.
     _lock: Option<File>,
 }
@@ -96,6 +102,8 @@ impl ControlPlane {
         let every = config.offline_after / 10;
         let sweeping = tokio::spawn(sweep(Arc::clone(&platform), every, stop.subscribe()));
         let following = tokio::spawn(follow(Arc::clone(&platform), stop.subscribe()));
+        let moving = tokio::spawn(move_jobs(Arc::clone(&platform), stop.subscribe()));
+        let posting = tokio::spawn(post_webhooks(Arc::clone(&platform), stop.subscribe()));
         Ok(Self {
             address,
             platform,
@@ -103,6 +111,8 @@ impl ControlPlane {
             serving,
             sweeping,
             following,
+            moving,
+            posting,
             _lock: lock,
         })
     }
@@ -125,6 +135,8 @@ impl ControlPlane {
         let _ = self.serving.await;
         let _ = self.sweeping.await;
         let _ = self.following.await;
+        let _ = self.moving.await;
+        let _ = self.posting.await;
         self.platform.close().await;
     }
 }
@@ -232,6 +244,41 @@ async fn sweep(platform: Arc<Platform>, every: Duration, mut stop: watch::Receiv
         };
         if let Err(error) = done {
             tracing::error!(%error, "sweep failed; it is tried again");
+        }
+    }
+}
+
+async fn move_jobs(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
+    let mut tick = interval(JOBS_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            _ = tick.tick() => {}
+        }
+        let moved = platform.move_overdue_jobs().await;
+        if let Err(error) = moved.and(platform.delete_expired_objects().await) {
+            tracing::error!(%error, "jobs were not moved; it is tried again");
+        }
+    }
+}
+
+/// Whoever does not answer must not keep anything else waiting.
+async fn post_webhooks(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
+    let mut tick = interval(WEBHOOKS_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let posted = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            posted = async {
+                tick.tick().await;
+                platform.post_webhooks().await
+            } => posted,
+        };
+        if let Err(error) = posted {
+            tracing::error!(%error, "webhooks were not posted; it is tried again");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nacre_protocol::ids::{DeploymentId, FunctionName, NodeId};
+use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, NodeId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -23,6 +23,10 @@ pub(crate) enum Topic {
     Deployment(DeploymentId),
     /// A function's log.
     Logs(FunctionName),
+    /// Where a job stands.
+    Job(JobId),
+    /// Jobs that a node may have.
+    Work(NodeId),
 }
 
 /// As control planes tell each other, and back.
@@ -32,6 +36,8 @@ impl fmt::Display for Topic {
             Self::Desired(node) => write!(f, "desired {node}"),
             Self::Deployment(deployment) => write!(f, "deployment {deployment}"),
             Self::Logs(function) => write!(f, "logs {function}"),
+            Self::Job(job) => write!(f, "job {job}"),
+            Self::Work(node) => write!(f, "work {node}"),
         }
     }
 }
@@ -45,6 +51,8 @@ impl FromStr for Topic {
             "desired" => name.parse().map(Self::Desired).map_err(|_| NoTopic),
             "deployment" => name.parse().map(Self::Deployment).map_err(|_| NoTopic),
             "logs" => name.parse().map(Self::Logs).map_err(|_| NoTopic),
+            "job" => name.parse().map(Self::Job).map_err(|_| NoTopic),
+            "work" => name.parse().map(Self::Work).map_err(|_| NoTopic),
             _ => Err(NoTopic),
         }
     }
@@ -89,6 +97,11 @@ impl Wakers {
     /// Ends all waiting, now and later.
     pub(crate) fn stop(&self) {
         self.stopping.send_replace(true);
+    }
+
+    /// Whether all waiting has ended.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// Starts to listen. To be called before the first read, so that no change falls between.
@@ -194,6 +207,8 @@ mod tests {
             topic(1),
             Topic::Deployment(DeploymentId::from_random([2; 16])),
             Topic::Logs("iris-2".parse().unwrap()),
+            Topic::Job(JobId::from_random([3; 16])),
+            Topic::Work(NodeId::from_random([4; 16])),
         ] {
             assert_eq!(topic.to_string().parse(), Ok(topic));
         }

@@ -21,6 +21,7 @@ use super::Shared;
     tags(
         (name = "functions", description = "Functions, their versions and logs"),
         (name = "deployments", description = "Orders to run a version"),
+        (name = "jobs", description = "Calls whose callers come back later"),
         (name = "blobs", description = "Content-addressed files"),
         (name = "nodes", description = "Machines that run functions"),
         (name = "probes", description = "For whoever watches the process"),

@@ -9,6 +9,8 @@ mod extract;
 mod functions;
 mod gate;
 mod health;
+mod jobs;
+mod jobs_nodes;
 mod logs;
 mod nodes;
 
@@ -29,6 +31,8 @@ use gate::Gate;
 const MAX_REQUESTS: usize = 256;
 /// Blobs that travel at a time.
 const MAX_TRANSFERS: usize = 32;
+/// Inputs and results of jobs that travel at a time; each is held whole.
+const MAX_JOB_TRANSFERS: usize = 16;
 /// Registrations that are worked on at a time: what needs no token must not crowd out what does.
 const MAX_REGISTRATIONS: usize = 32;
 
@@ -53,6 +57,16 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(blobs::put, blobs::get, blobs::head))
         .layer(from_fn_with_state(Gate::places(MAX_TRANSFERS), gate::pass))
         .layer(DefaultBodyLimit::disable());
+    let job_transfers = OpenApiRouter::new()
+        .routes(routes!(jobs::input))
+        .routes(routes!(jobs::result))
+        .routes(routes!(jobs_nodes::input))
+        .routes(routes!(jobs_nodes::result))
+        .layer(from_fn_with_state(
+            Gate::places(MAX_JOB_TRANSFERS),
+            gate::pass,
+        ))
+        .layer(DefaultBodyLimit::disable());
     let registrations = OpenApiRouter::new()
         .routes(routes!(nodes::challenge))
         .routes(routes!(nodes::register))
@@ -64,12 +78,18 @@ fn described() -> OpenApiRouter<Shared> {
     let polls = OpenApiRouter::new()
         .routes(routes!(deployments::get))
         .routes(routes!(logs::get))
-        .routes(routes!(nodes::desired));
+        .routes(routes!(nodes::desired))
+        .routes(routes!(jobs::get, jobs::delete))
+        .routes(routes!(jobs_nodes::take));
     let requests = OpenApiRouter::new()
         .routes(routes!(functions::create, functions::list))
         .routes(routes!(functions::get, functions::delete))
         .routes(routes!(deployments::create))
         .routes(routes!(nodes::list))
+        .routes(routes!(jobs::create, jobs::list))
+        .routes(routes!(jobs::webhook_secret))
+        .routes(routes!(jobs_nodes::started))
+        .routes(routes!(jobs_nodes::failed))
         .routes(routes!(nodes::observed))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
@@ -77,6 +97,7 @@ fn described() -> OpenApiRouter<Shared> {
         .layer(DefaultBodyLimit::max(MAX_JSON));
     OpenApiRouter::with_openapi(document::base())
         .merge(transfers)
+        .merge(job_transfers)
         .merge(registrations)
         .merge(polls)
         .merge(requests)

@@ -195,13 +195,13 @@ impl Platform {
     }
 }
 
-async fn next(body: &mut impl Incoming) -> Result<Option<Bytes>, UploadError> {
+pub(super) async fn next(body: &mut impl Incoming) -> Result<Option<Bytes>, UploadError> {
     let next = timeout(STALL, body.next()).await;
     next.map_err(|_| UploadError::Stalled(STALL.as_secs()))?
         .transpose()
 }
 
-fn within(limit: u64, length: u64, bytes: &Bytes) -> Result<u64, UploadError> {
+pub(super) fn within(limit: u64, length: u64, bytes: &Bytes) -> Result<u64, UploadError> {
     let total = length.saturating_add(bytes.len() as u64);
     if total > limit {
         Err(UploadError::TooLarge(limit))

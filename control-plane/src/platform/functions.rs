@@ -46,7 +46,10 @@ impl Platform {
     }
 
     /// Reads the manifest and `nacre.toml`.
-    async fn describe(&self, digest: &Digest) -> Result<(Bundle, FunctionManifest), Error> {
+    pub(super) async fn describe(
+        &self,
+        digest: &Digest,
+    ) -> Result<(Bundle, FunctionManifest), Error> {
         let bytes = self
             .small_blob(digest, "the manifest", MAX_BUNDLE_MANIFEST)
             .await?;

@@ -4,6 +4,7 @@ mod blobs;
 mod deployments;
 mod follow;
 mod functions;
+mod jobs;
 mod logs;
 mod nodes;
 mod once;
@@ -14,14 +15,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacre_attestation_verifier::{Policy, Roots};
-use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId};
+use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, LeaseId, NodeId};
 
 pub(crate) use blobs::Put;
+pub(crate) use jobs::{
+    Attempt, Ending, Holder, Phase, Progress, ResultBody, Submitted, WebhookSecret,
+};
 pub(crate) use once::{Answer, Idempotency};
 
 use crate::challenges::Challenges;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, JobsConfig};
 use crate::error::Error;
 use crate::objects::Objects;
 use crate::placement;
@@ -48,6 +52,8 @@ pub(crate) struct Platform {
     offline_after: Duration,
     max_blob_bytes: u64,
     blob_grace: Duration,
+    job_rules: JobsConfig,
+    webhooks: jobs::Webhooks,
     clock: Clock,
     /// Silence before this moment is ours, not the nodes'.
     started_ms: u64,
@@ -71,6 +77,8 @@ impl Platform {
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh)?;
         let challenges = Challenges::new(&nonces::key(&mut tx, &fresh).await?);
+        let key = jobs::master_key(&mut tx).await?;
+        let webhooks = jobs::Webhooks::new(config.jobs.private_webhooks, &key)?;
         commit(tx).await?;
         let platform = Self {
             store,
@@ -83,6 +91,8 @@ impl Platform {
             offline_after: config.offline_after,
             max_blob_bytes: config.max_blob_bytes,
             blob_grace: config.blob_grace,
+            job_rules: config.jobs,
+            webhooks,
             started_ms: config.clock.now_ms(),
             clock: config.clock.clone(),
         };
@@ -164,6 +174,17 @@ impl Changed {
     fn deployments(mut self, deployments: impl IntoIterator<Item = DeploymentId>) -> Self {
         self.0
             .extend(deployments.into_iter().map(Topic::Deployment));
+        self
+    }
+
+    fn job(mut self, job: JobId) -> Self {
+        self.0.insert(Topic::Job(job));
+        self
+    }
+
+    /// Nodes that may have a job.
+    fn work(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        self.0.extend(nodes.into_iter().map(Topic::Work));
         self
     }
 

@@ -185,6 +185,6 @@ async fn record_events(
     Ok(grown)
 }
 
-fn cut(text: &str, length: usize) -> &str {
+pub(super) fn cut(text: &str, length: usize) -> &str {
     &text[..text.floor_char_boundary(length)]
 }

@@ -5,7 +5,6 @@ use nacre_attestation_verifier::{UnixMillis, VerificationTime, verify};
 use nacre_protocol::api::{Challenge, RegisterNode, Registered};
 use nacre_protocol::evidence::{register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
-use nacre_protocol::ids::BootId;
 
 use super::{Changed, Platform};
 use crate::endpoint::is_endpoint;
@@ -29,7 +28,8 @@ impl Platform {
         if !self.challenges.is_fresh(&request.nonce, now) || self.is_used(&request.nonce).await? {
             return Err(RegistrationError::Nonce.into());
         }
-        let boot = self.check_evidence(&request, now)?;
+        let statement = self.check_evidence(&request, now)?;
+        let boot = statement.boot_id;
         let token = mint_node_token(&request.id)?;
 
         let mut tx = self.store.write().await?;
@@ -48,7 +48,7 @@ impl Platform {
         if owner.is_some_and(|owner| owner != request.id) {
             return Err(RegistrationError::BootTaken.into());
         }
-        nodes::register(&mut tx, &request, &boot, token.hash, now).await?;
+        nodes::register(&mut tx, &request, &statement, token.hash, now).await?;
         if known.is_some_and(|known| known.boot_id != boot) {
             deployments::reset_leases(&mut tx, &request.id).await?;
         }
@@ -75,7 +75,7 @@ impl Platform {
         &self,
         request: &RegisterNode,
         now_ms: u64,
-    ) -> Result<BootId, RegistrationError> {
+    ) -> Result<IdentityStatement, RegistrationError> {
         let leaf = register_leaf(&request.nonce, &request.operator, &request.id);
         check_signature(request, &registration_message(&leaf))?;
         let evidence = &request.evidence;
@@ -93,7 +93,7 @@ impl Platform {
             .map_err(unvouched)?;
         let nonce = verified.nonce().ok_or(RegistrationError::NoNonce)?;
         evidence.verify_leaf(&leaf, nonce)?;
-        Ok(statement.boot_id)
+        Ok(statement)
     }
 }
 

@@ -50,6 +50,7 @@ impl Platform {
         logs::trim(&mut tx, super::logs::MAX_LINES).await?;
         commit(tx).await?;
         self.collect_blobs().await?;
+        self.forget_old_jobs().await?;
         Ok(())
     }
 }

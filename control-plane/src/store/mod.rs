@@ -23,13 +23,16 @@ pub(crate) mod deployments;
 mod engine;
 pub(crate) mod functions;
 pub(crate) mod idempotency;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod market;
 mod migrations;
 pub(crate) mod nodes;
 pub(crate) mod nonces;
+pub(crate) mod queue;
 mod row;
+pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 

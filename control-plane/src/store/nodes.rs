@@ -1,7 +1,9 @@
 //! Nodes, their boots, and what they shall run.
 
 use nacre_protocol::api::{DesiredFunction, DesiredState, Node, Offer, RegisterNode};
+use nacre_protocol::identity::IdentityStatement;
 use nacre_protocol::ids::{BootId, NodeId, OperatorId};
+use nacre_protocol::sealed::key_id;
 use sqlx::any::AnyRow;
 use sqlx::query;
 
@@ -48,10 +50,11 @@ pub(crate) async fn node_of_boot(
 pub(crate) async fn register(
     on: &mut Connection,
     request: &RegisterNode,
-    boot: &BootId,
+    statement: &IdentityStatement,
     token: SecretHash,
     now_ms: u64,
 ) -> Result<(), StoreError> {
+    let boot = statement.boot_id;
     // Revisions start at the time, so that a node which outlived a lost database meets none that it saw.
     query(
         "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256,
@@ -73,11 +76,17 @@ pub(crate) async fn register(
     .bind(big(now_ms)?)
     .execute(&mut *on)
     .await?;
-    query("INSERT INTO boots (boot_id, node) VALUES ($1, $2) ON CONFLICT (boot_id) DO NOTHING")
-        .bind(boot.to_string())
-        .bind(request.id.to_string())
-        .execute(on)
-        .await?;
+    query(
+        "INSERT INTO boots (boot_id, node, receipt_key, seal_key_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (boot_id) DO UPDATE SET
+             receipt_key = excluded.receipt_key, seal_key_id = excluded.seal_key_id",
+    )
+    .bind(boot.to_string())
+    .bind(request.id.to_string())
+    .bind(hex::encode(statement.receipt_key))
+    .bind(hex::encode(key_id(&statement.hpke_key)))
+    .execute(on)
+    .await?;
     Ok(())
 }
 

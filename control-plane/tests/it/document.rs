@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 13] = [
+const PATHS: [(&str, &[&str]); 23] = [
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
     ("/readyz", &["get"]),
@@ -16,10 +16,20 @@ const PATHS: [(&str, &[&str]); 13] = [
     ("/v1/functions", &["get", "post"]),
     ("/v1/functions/{name}", &["delete", "get"]),
     ("/v1/functions/{name}/logs", &["get"]),
+    ("/v1/jobs", &["get", "post"]),
+    ("/v1/jobs/{id}", &["delete", "get"]),
+    ("/v1/jobs/{id}/input", &["put"]),
+    ("/v1/jobs/{id}/result", &["get"]),
     ("/v1/nodes", &["get", "post"]),
     ("/v1/nodes/challenges", &["post"]),
     ("/v1/nodes/{id}/desired", &["get"]),
+    ("/v1/nodes/{id}/jobs", &["post"]),
+    ("/v1/nodes/{id}/jobs/{job}/failed", &["post"]),
+    ("/v1/nodes/{id}/jobs/{job}/input", &["get"]),
+    ("/v1/nodes/{id}/jobs/{job}/result", &["put"]),
+    ("/v1/nodes/{id}/jobs/{job}/started", &["post"]),
     ("/v1/nodes/{id}/observed", &["post"]),
+    ("/v1/webhook-secret", &["get"]),
 ];
 
 async fn document(server: &Server) -> Value {
@@ -44,6 +54,7 @@ async fn every_path_is_described_and_every_description_is_served() {
             let real = path
                 .replace("{digest}", "x")
                 .replace("{id}", "x")
+                .replace("{job}", "x")
                 .replace("{name}", "x");
             let asked = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let status = server
@@ -92,7 +103,12 @@ async fn operations_say_what_they_take_return_and_require() {
             let bodyless = status == "204" || method == "head" || method == "put";
             assert_eq!(response.get("content").is_none(), bodyless, "{at} {status}");
         }
-        let body = matches!(method, "post" | "put") && path != "/v1/nodes/challenges";
+        let says_nothing = [
+            "/v1/nodes/challenges",
+            "/v1/nodes/{id}/jobs",
+            "/v1/nodes/{id}/jobs/{job}/started",
+        ];
+        let body = matches!(method, "post" | "put") && !says_nothing.contains(&path);
         assert_eq!(operation.get("requestBody").is_some(), body, "{at}");
         let open = matches!(
             path,

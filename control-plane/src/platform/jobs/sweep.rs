@@ -1,0 +1,72 @@
+//! What time brings about for jobs: leases run out, deadlines pass, bytes and jobs have been kept long enough.
+
+use super::machine::Event;
+use crate::error::Error;
+use crate::platform::Platform;
+use crate::store::{commit, jobs};
+
+impl Platform {
+    /// Moves jobs whose lease ran out, and ends those whose deadline passed. For the time of one lease after the start of
+    /// this process no lease counts as lost: while the control plane was down, no node could renew one.
+    pub(crate) async fn move_overdue_jobs(&self) -> Result<(), Error> {
+        loop {
+            let now = self.clock.now_ms();
+            let grace = self.machine_rules().lease_ms;
+            let up = now.saturating_sub(self.started_ms) >= grace;
+            let lost_before = if up { now } else { 0 };
+            let mut tx = self.store.read().await?;
+            let overdue = jobs::overdue(&mut tx, now, lost_before).await?;
+            drop(tx);
+            if overdue.is_empty() {
+                return Ok(());
+            }
+            for id in overdue {
+                let mut tx = self.store.write().await?;
+                let Some(mut job) = jobs::lock(&mut tx, &id).await? else {
+                    continue;
+                };
+                // Another control plane may have been here, or the node.
+                match self
+                    .step_job(&mut tx, &mut job, Event::Tick, None, now)
+                    .await
+                {
+                    Err(Error::Job(_)) => {}
+                    step => self.commit(tx, step?).await?,
+                }
+            }
+        }
+    }
+
+    /// Deletes bytes that have been kept long enough: the object first, then the row that knows of it, so that a crash
+    /// between the two is made good the next time.
+    pub(crate) async fn delete_expired_objects(&self) -> Result<(), Error> {
+        loop {
+            let mut tx = self.store.read().await?;
+            let names = jobs::expired_objects(&mut tx, self.clock.now_ms()).await?;
+            drop(tx);
+            if names.is_empty() {
+                return Ok(());
+            }
+            for name in &names {
+                self.objects.delete_job(name).await?;
+                let mut tx = self.store.write_alone().await?;
+                jobs::forget_object(&mut tx, name).await?;
+                commit(tx).await?;
+            }
+        }
+    }
+
+    /// Forgets ended jobs that have been kept long enough.
+    pub(crate) async fn forget_old_jobs(&self) -> Result<(), Error> {
+        let now = self.clock.now_ms();
+        let mut tx = self.store.read().await?;
+        let any = jobs::kept(&mut tx, now).await?;
+        drop(tx);
+        if any {
+            let mut tx = self.store.write().await?;
+            jobs::forget_kept(&mut tx, now).await?;
+            commit(tx).await?;
+        }
+        Ok(())
+    }
+}

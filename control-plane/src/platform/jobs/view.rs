@@ -1,0 +1,61 @@
+//! Jobs as callers see them.
+
+use nacre_protocol::api::jobs::{Job, JobOutcome, JobState};
+use nacre_protocol::ids::JobId;
+
+use super::{Ending, Phase};
+use crate::error::RequestError;
+use crate::store::jobs::{JobRow, Settlement};
+
+/// A job and, where it is done, its result.
+pub(super) fn job(row: &JobRow, settlement: Option<&Settlement>) -> Job {
+    let state = state(row.progress.phase);
+    let kept_until_ms = row.kept_until_ms.unwrap_or_default();
+    Job {
+        id: row.id,
+        function: row.function.clone(),
+        digest: row.digest,
+        state,
+        sealed: row.result_key.is_some(),
+        attempts: row.progress.attempt,
+        created_ms: row.created_ms,
+        deadline_ms: row.progress.deadline_ms,
+        ended_ms: row.ended_ms,
+        result: settlement.map(|settlement| JobOutcome {
+            status: settlement.status,
+            node: settlement.holder.node,
+            boot_id: settlement.holder.boot,
+            size: settlement.size,
+            receipt: settlement.receipt.clone(),
+            kept_until_ms,
+        }),
+        failure: row.failure.clone().filter(|_| state != JobState::Done),
+    }
+}
+
+fn state(phase: Phase) -> JobState {
+    match phase {
+        Phase::Queued { .. } => JobState::Queued,
+        Phase::Leased { .. } => JobState::Leased,
+        Phase::Running { .. } => JobState::Running,
+        Phase::Ended(Ending::Done) => JobState::Done,
+        Phase::Ended(Ending::Failed) => JobState::Failed,
+        Phase::Ended(Ending::Expired) => JobState::Expired,
+        Phase::Ended(Ending::Cancelled) => JobState::Cancelled,
+    }
+}
+
+/// Where the page after this job begins.
+pub(super) fn cursor_of(row: &JobRow) -> String {
+    format!("{}.{}", row.created_ms, row.id)
+}
+
+/// Reads what [`cursor_of`] wrote.
+pub(super) fn cursor(text: &str) -> Result<(u64, JobId), RequestError> {
+    let wrong = || RequestError::Query("after must be `next` of the page before".to_owned());
+    let (time, id) = text.split_once('.').ok_or_else(wrong)?;
+    let time: u64 = time.parse().map_err(|_| wrong())?;
+    let id = id.parse().map_err(|_| wrong())?;
+    i64::try_from(time).map_err(|_| wrong())?;
+    Ok((time, id))
+}
