@@ -70,7 +70,8 @@ fn a_host_learns_who_calls_and_a_crowd_that_says_nothing_keeps_nobody_out() -> a
     site.is_answered(&gateway)?;
     // The same node resets who does not say for whom it comes.
     let direct: Endpoint = site.node.address.parse()?;
-    let direct = AttestedConnection::open(&direct, &site.platform.trust()?, DEADLINE);
+    let trust = site.platform.trust()?;
+    let direct = AttestedConnection::open(&direct, &trust, DEADLINE);
     ensure!(
         site.runtime.block_on(direct).is_err(),
         "a host that expects proxies took a caller without a header"
