@@ -24,6 +24,7 @@ pub mod enclave;
 #[cfg(feature = "enclave")]
 pub mod gateway;
 pub mod image;
+pub mod jobs;
 pub mod protocol;
 pub mod transport;
 pub mod vsock;

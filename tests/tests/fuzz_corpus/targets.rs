@@ -10,6 +10,8 @@ pub mod enclave;
 pub mod gateway;
 #[path = "../../../fuzz/src/image.rs"]
 pub mod image;
+#[path = "../../../fuzz/src/jobs.rs"]
+pub mod jobs;
 #[path = "../../../fuzz/src/protocol.rs"]
 pub mod protocol;
 #[path = "../../../fuzz/src/transport.rs"]

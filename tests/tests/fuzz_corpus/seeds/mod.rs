@@ -4,6 +4,7 @@ mod egress;
 mod enclave;
 mod gateway;
 mod image;
+mod jobs;
 mod protocol;
 mod small;
 mod vsock;
@@ -16,6 +17,7 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
     egress::add(&mut seeds);
     gateway::add(&mut seeds);
     image::add(&mut seeds);
+    jobs::add(&mut seeds);
     small::add(&mut seeds);
     vsock::add(&mut seeds);
     seeds.0
