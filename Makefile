@@ -1,7 +1,7 @@
 # Everything a developer of Nacre types. `make` alone lists the targets.
 
 .POSIX:
-.PHONY: help setup build demo demo-enclave test lint examples bench image image-repro conformance fuzz clean
+.PHONY: help setup build demo demo-enclave test lint examples bench image image-repro image-docker conformance fuzz clean
 
 PYTHON = python3
 DEPS = $(CURDIR)/.deps
@@ -69,6 +69,7 @@ examples: setup ## train the example models anew, compare with the committed one
 bench: setup build image ## measure what SPECIFICATION.md promises, in a release build
 	cargo build --release --workspace $(FEATURES) --locked
 	cargo build --release -p nacre-emulator --example vsock_bench --locked
+	cargo run --release -p nacre-scheduler --example placements --locked
 	@set -e; NACRE_TEST_KERNEL=$$($(NACRE) image fetch kernel); NACRE_TEST_QEMU=$$($(NACRE) image fetch qemu); \
 	export NACRE_TEST_KERNEL NACRE_TEST_QEMU; set -x; $${CARGO_TARGET_DIR:-target}/release/nacre-bench
 	attestation-verifier/peers/bench.sh
@@ -78,6 +79,9 @@ image: setup build ## build the enclave image, target/image/nacre.eif (the first
 
 image-repro: setup build ## build kernel, programs and image twice, on two different "machines", and compare the bytes
 	$(PYTHON) scripts/image-repro.py
+
+image-docker: ## build the Dockerfile with buildah on a Debian made for it, and check the image
+	$(PYTHON) scripts/dockerfile.py
 
 conformance: ## put the adversarial corpus to our verifier and to other public ones, write CONFORMANCE.md
 	attestation-verifier/peers/conformance.sh
