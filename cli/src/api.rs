@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 use crate::error::CliError;
 use crate::profile::Profile;
 
+mod jobs;
+
 /// How long one long poll waits at the server.
 const POLL: Duration = Duration::from_secs(20);
 /// Largest JSON answer that is read.

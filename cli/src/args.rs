@@ -85,6 +85,9 @@ pub(crate) enum UserCommand {
     Logs(LogsArgs),
     /// Call a function through an attested connection and check the receipt.
     Invoke(InvokeArgs),
+    /// Lay jobs in and fetch their results later.
+    #[command(subcommand)]
+    Job(crate::commands::job::JobCommand),
     /// Check or show attestation documents.
     #[command(subcommand)]
     Attest(AttestCommand),

@@ -16,6 +16,7 @@ mod deploy;
 pub(crate) mod doctor;
 mod gateway;
 mod invoke;
+pub(crate) mod job;
 mod login;
 mod manage;
 mod proxy;
@@ -72,6 +73,7 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Nodes => manage::nodes(context).await,
         UserCommand::Delete { name } => manage::delete(context, &name).await,
         UserCommand::Logs(args) => manage::logs(context, args).await,
+        UserCommand::Job(command) => job::run(context, command).await,
         UserCommand::Invoke(args) => invoke::run(context, args).await,
         UserCommand::Attest(AttestCommand::Verify(args)) => attest::verify(context, args).await,
         UserCommand::Attest(AttestCommand::Inspect { document }) => {

@@ -2,6 +2,7 @@
 
 use nacre_attestation_verifier::{PolicyError, ResultCode, RootsError, VerifyError};
 use nacre_client::proxy::ProxyError;
+use nacre_client::sealed::SealedJobError;
 use nacre_client::{ClientError, KserveError, ReceiptFileError};
 use nacre_protocol::bundle::BundleError;
 use nacre_protocol::manifest::ManifestError;
@@ -70,6 +71,12 @@ pub(crate) enum CliError {
         code: String,
         message: String,
     },
+    /// A job ended without a result.
+    #[error("{message}")]
+    Job { code: String, message: String },
+    /// A job was not sealed, or its result not taken.
+    #[error(transparent)]
+    SealedJob(#[from] SealedJobError),
     /// An enclave image.
     #[error(transparent)]
     Image(#[from] nacre_image::ImageError),
@@ -105,6 +112,8 @@ impl CliError {
             Self::Watch(error) => error.code(),
             Self::Emulate(error) => error.code(),
             Self::Function { code, .. } => code,
+            Self::Job { code, .. } => code,
+            Self::SealedJob(error) => error.code(),
             Self::Image(error) => error.code(),
             Self::Other(_) => "failed",
         }
@@ -118,6 +127,9 @@ impl CliError {
             Self::Roots(error) => Some(error.code()),
             Self::Channel(error) => error.result_code(),
             Self::Receipt(error) => Some(error.result_code()),
+            Self::SealedJob(SealedJobError::Open(_) | SealedJobError::Syntax(_)) => {
+                Some(ResultCode::Binding)
+            }
             Self::Image(error) => error.result_code(),
             Self::Watch(error) => error.result_code(),
             _ => None,
@@ -133,7 +145,7 @@ impl CliError {
             (None, Self::Watch(WatchError::Unreachable { .. })) => 3,
             (None, Self::Watch(WatchError::Platform(_))) => 4,
             (None, Self::TimedOut(_)) => 5,
-            (None, Self::Function { .. } | Self::Deployment(_)) => 6,
+            (None, Self::Function { .. } | Self::Deployment(_) | Self::Job { .. }) => 6,
             _ => 1,
         }
     }

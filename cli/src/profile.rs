@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, JobId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,11 @@ impl ProfileDir {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where the ticket of a job is that was submitted from here.
+    pub(crate) fn job_file(&self, job: &JobId) -> PathBuf {
+        self.dir.join("jobs").join(format!("{job}.json"))
     }
 
     fn pin_file(&self, function: &FunctionName) -> PathBuf {

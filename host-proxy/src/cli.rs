@@ -7,12 +7,14 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nacre_transport::Address;
 use nacre_tunnel::system;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{self, AgentConfig};
@@ -24,6 +26,9 @@ use crate::proxy::{Proxy, ProxyError, ProxyLimits};
 use crate::supervisor::{EnclaveState, Supervision, supervise};
 
 pub use args::{CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs};
+
+/// How long jobs may take to end when the node stops.
+const JOBS_END: Duration = Duration::from_secs(5);
 
 /// The programs that a node starts to have an enclave: each the program and its leading arguments.
 #[derive(Debug, Clone)]
@@ -87,6 +92,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
             .clone()
             .unwrap_or_else(|| host_and_port(&listening_on)),
         price: args.price,
+        stop: stop.clone(),
     };
 
     let (state, enclave) = watch::channel(EnclaveState::None);
@@ -122,6 +128,9 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
         error = announcing => Err(error),
     };
     stop.cancel();
+    if !agent.is_finished() && timeout(JOBS_END, &mut agent).await.is_err() {
+        tracing::warn!("jobs are left to other nodes: they did not end within {JOBS_END:?}");
+    }
     agent.abort();
     if !proxying.is_finished() {
         let _ = proxying.await;

@@ -22,6 +22,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
+mod jobs;
+
+pub use jobs::RanJob;
+
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 4 << 20;
 /// How long the enclave may take to accept a connection.
@@ -214,9 +218,18 @@ impl Control {
         request: Request<Body>,
         within: Duration,
     ) -> Result<Answer, ControlError> {
+        self.exchange_up_to(request, within, MAX_ANSWER).await
+    }
+
+    async fn exchange_up_to(
+        &self,
+        request: Request<Body>,
+        within: Duration,
+        most: usize,
+    ) -> Result<Answer, ControlError> {
         let now = Instant::now();
         let stream = connect(&self.address, now + CONNECT).await?;
-        timeout_at(now + within, exchange(stream, request))
+        timeout_at(now + within, exchange(stream, request, most))
             .await
             .map_err(|_| ControlError::Deadline)?
     }
@@ -225,23 +238,24 @@ impl Control {
 async fn exchange(
     stream: nacre_transport::Stream,
     request: Request<Body>,
+    most: usize,
 ) -> Result<Answer, ControlError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let call = async {
         let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await;
+        let (head, body) = response.into_parts();
+        let status = head.status;
+        let body = Limited::new(body, most).collect().await;
         match body {
             Ok(body) => Ok(Answer {
                 status,
+                headers: head.headers,
                 body: body.to_bytes(),
             }),
             Err(e) if e.is::<LengthLimitError>() => Err(ControlError::Malformed {
                 status,
-                reason: format!("longer than {MAX_ANSWER} bytes"),
+                reason: format!("longer than {most} bytes"),
             }),
             Err(e) => Err(match e.downcast::<hyper::Error>() {
                 Ok(e) => ControlError::Http(*e),
@@ -265,6 +279,7 @@ async fn exchange(
 
 struct Answer {
     status: StatusCode,
+    headers: http::HeaderMap,
     body: Bytes,
 }
 

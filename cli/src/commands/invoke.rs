@@ -145,7 +145,7 @@ pub(crate) async fn ask_endpoints(api: &Api, name: &FunctionName) -> Result<Vec<
     Ok(ready.map(|lease| lease.endpoint).collect())
 }
 
-fn read_input(input: &str) -> Result<Bytes, CliError> {
+pub(crate) fn read_input(input: &str) -> Result<Bytes, CliError> {
     let inline = input.trim_start().starts_with('{');
     let bytes = match input {
         "-" => {

@@ -1,11 +1,12 @@
 //! The node's agent: makes the enclave run what the control plane wants, and tells it how that went (DESIGN §6).
 //!
-//! For each boot of the enclave five loops run side by side and meet only in [`Link`] and [`Boot`]:
+//! For each boot of the enclave six loops run side by side and meet only in [`Link`] and [`Boot`]:
 //! registering ([`register`]), following the desired state ([`desired`]), reconciling ([`work`], whose decisions are the pure
-//! [`reconcile`]), reading the enclave's events ([`journal`]) and reporting ([`report`]). None waits for another's success, so a lost
+//! [`reconcile`]), reading the enclave's events ([`journal`]), reporting ([`report`]) and running jobs ([`jobs`]). None waits for another's success, so a lost
 //! control plane stops nothing that runs, and the last desired state is kept and made so again in the enclave's next boot.
 
 mod desired;
+mod jobs;
 mod journal;
 mod platform;
 pub mod reconcile;
@@ -21,6 +22,7 @@ use nacre_protocol::control::EnclaveStatus;
 use nacre_protocol::ids::BootId;
 use reqwest::Url;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, pause};
 use crate::control::Control;
@@ -42,9 +44,11 @@ pub struct AgentConfig {
     pub endpoint: String,
     /// The ask: micro-units per GiB-second.
     pub price: u64,
+    /// Set when the node is to stop: it takes no more jobs, and [`run`] ends when those that it has are done.
+    pub stop: CancellationToken,
 }
 
-/// Runs until it is dropped, or until the supervisor is gone. `settled` is told each launch whose enclave has come to run
+/// Runs until it is dropped, until the node is to stop, or until the supervisor is gone. `settled` is told each launch whose enclave has come to run
 /// what is desired, as far as it can.
 pub async fn run(
     config: AgentConfig,
@@ -53,7 +57,12 @@ pub async fn run(
 ) -> Result<(), PlatformError> {
     let link = Link::new(config, settled)?;
     loop {
-        let Ok(current) = enclave.wait_for(Option::is_some).await.map(|e| e.clone()) else {
+        let running = tokio::select! {
+            biased;
+            running = enclave.wait_for(Option::is_some) => running.map(|e| e.clone()),
+            () = link.config.stop.cancelled() => return Ok(()),
+        };
+        let Ok(current) = running else {
             return Ok(());
         };
         let Some(endpoints) = current else { continue };
@@ -61,6 +70,9 @@ pub async fn run(
         tokio::select! {
             _ = enclave.wait_for(|state| !same(state)) => {}
             () = follow_boot(&link, &endpoints) => {}
+        }
+        if link.config.stop.is_cancelled() {
+            return Ok(());
         }
     }
 }
@@ -147,6 +159,7 @@ async fn follow_boot(link: &Link, endpoints: &EnclaveEndpoints) {
         () = register::keep_registered(link, &boot) => {}
         () = desired::follow(link, &boot) => {}
         () = report::keep_reporting(link, &boot) => {}
+        () = jobs::run(link, &boot) => return,
     }
     tracing::warn!(boot = %boot.id, "the enclave is another one now");
 }

@@ -13,6 +13,8 @@ use nacre_protocol::problem::Problem;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
+mod jobs;
+
 /// Longest JSON answer that is read.
 const MAX_ANSWER: usize = 4 << 20;
 /// How long an answer may take beyond the time that the question itself says.
@@ -92,7 +94,7 @@ impl PlatformError {
         }
     }
 
-    fn status(&self) -> Option<u16> {
+    pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
             Self::Malformed { status, .. } => Some(status.as_u16()),
