@@ -20,3 +20,4 @@ mod restart;
 mod s3;
 mod server;
 mod support;
+mod survivors;

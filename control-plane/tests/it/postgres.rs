@@ -86,23 +86,31 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        // Not for a power cut: what is tested is who writes, not whether the disk does.
-        let child = as_servant(user, &programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "max_connections=500"])
-            .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
+        let child = serve(folder.path());
         let mut server = Self { child, folder };
         server.wait();
         Some(server)
+    }
+
+    /// Ends it, and everybody's connections with it.
+    pub(crate) fn stop(&mut self) {
+        self.quit();
+    }
+
+    /// Starts it again on what it kept.
+    pub(crate) fn resume(&mut self) {
+        self.child = serve(self.folder());
+        self.wait();
+    }
+
+    fn quit(&mut self) {
+        let immediate = Command::new("kill")
+            .args(["-QUIT", &self.child.id().to_string()])
+            .status();
+        if !immediate.is_ok_and(|status| status.success()) {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
     }
 
     fn wait(&mut self) {
@@ -140,14 +148,27 @@ impl Server {
 /// At once: nothing of it is kept.
 impl Drop for Server {
     fn drop(&mut self) {
-        let immediate = Command::new("kill")
-            .args(["-QUIT", &self.child.id().to_string()])
-            .status();
-        if !immediate.is_ok_and(|status| status.success()) {
-            let _ = self.child.kill();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.quit();
         }
-        let _ = self.child.wait();
     }
+}
+
+/// Not for a power cut: what is tested is who writes, not whether the disk does.
+fn serve(folder: &Path) -> Child {
+    as_servant(servant(), &programs().unwrap().join("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-k")
+        .arg(folder)
+        .args(["-c", "listen_addresses=", "-c", "max_connections=500"])
+        .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .spawn()
+        .unwrap()
 }
 
 fn create_database(folder: &Path) -> String {

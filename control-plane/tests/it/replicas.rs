@@ -24,6 +24,69 @@ async fn two() -> Option<(Server, ControlPlane)> {
     Some((server, other))
 }
 
+/// Whether the database answers, by the probe for that.
+async fn is_ready(server: &Server) -> bool {
+    let probe = server.anonymous(Method::GET, "/readyz").send().await;
+    probe.unwrap().status() == StatusCode::NO_CONTENT
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_went_away_is_missed_politely_and_found_again() {
+    // Its own server, and once: not again in the run where all have PostgreSQL.
+    if crate::postgres::fresh_database().is_some() {
+        return;
+    }
+    let Some(mut postgres) = crate::postgres::Server::start() else {
+        return;
+    };
+    let mut server = Server::on(Some(postgres.create_database()), |_| {}).await;
+    let other = server.another().await.unwrap();
+    let mut node = TestNode::new(1, 1 << 30, 1);
+    server.register(&mut node).await;
+    let revision = server.desired(&node, "").await.revision;
+
+    postgres.stop();
+    let away = refused(
+        server.request(Method::GET, "/v1/nodes"),
+        503,
+        "database-unavailable",
+    );
+    assert_eq!(away.await.detail, None);
+    assert!(
+        server
+            .anonymous(Method::GET, "/healthz")
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
+    assert!(!is_ready(&server).await);
+
+    postgres.resume();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !is_ready(&server).await {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the database is there again"
+        );
+    }
+    // Nothing of it was lost, and polls hear of changes again.
+    assert_eq!(server.desired(&node, "").await.revision, revision);
+    let version = server.function("iris", "1MiB", "model").await;
+    let path = format!(
+        "/v1/nodes/{}/desired?after={revision}&wait_ms=15000",
+        node.id
+    );
+    let began = std::time::Instant::now();
+    let poll = server.client.get(format!("{}{path}", other.url()));
+    let poll = poll.bearer_auth(&node.token).send();
+    let (polled, _) = tokio::join!(poll, server.deploy(&version, 1));
+    let desired: DesiredState = polled.unwrap().json().await.unwrap();
+    assert_eq!(desired.functions.len(), 1);
+    assert!(began.elapsed().as_secs() < 10, "the poll ran out");
+}
+
 #[tokio::test]
 async fn a_nonce_of_one_registers_at_the_other_and_once_at_both() {
     let Some((mut server, other)) = two().await else {

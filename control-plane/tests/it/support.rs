@@ -53,8 +53,13 @@ impl Server {
     }
 
     pub(crate) async fn tuned(tune: fn(&mut Config)) -> Self {
+        Self::on(postgres::fresh_database(), tune).await
+    }
+
+    /// On the PostgreSQL of this URL, or on SQLite.
+    pub(crate) async fn on(postgres: Option<String>, tune: fn(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let database = match postgres::fresh_database() {
+        let database = match postgres {
             Some(url) => Database::postgres(&url).unwrap(),
             None => Database::Folder(data.path().to_owned()),
         };
