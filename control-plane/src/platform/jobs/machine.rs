@@ -164,18 +164,8 @@ impl Progress {
             Event::Take(holder) => self.take(rules, holder, now_ms),
             Event::Started(attempt) => self.of(attempt)?.started(rules, now_ms),
             Event::Proven(attempt) => Ok(self.of(attempt)?.end(Ending::Done, "done")),
-            Event::Failed(attempt) => {
-                let wait = FAILED_MS << self.tries.min(8);
-                let over = Self {
-                    tries: self.of(attempt)?.tries + 1,
-                    ..self
-                };
-                Ok(over.again(rules, now_ms + wait, "failed", now_ms))
-            }
-            Event::GivenBack(attempt) => {
-                let due_ms = now_ms + GIVEN_BACK_MS;
-                Ok(self.of(attempt)?.again(rules, due_ms, "given-back", now_ms))
-            }
+            Event::Failed(attempt) => Ok(self.of(attempt)?.failed(rules, now_ms)),
+            Event::GivenBack(attempt) => Ok(self.of(attempt)?.given_back(rules, now_ms)),
             Event::Tick => Ok(self.tick(rules, now_ms)),
         }
     }
@@ -223,10 +213,43 @@ impl Progress {
         }
     }
 
+    /// A node whose lease ran out has the job again if nobody else was given it, and the attempt is not lost after all.
     fn started(self, rules: Rules, now_ms: u64) -> Step {
         let until_ms = now_ms + rules.lease_ms;
-        let phase = Phase::Running { until_ms };
-        Ok((Self { phase, ..self }, Vec::new()))
+        let started = Self {
+            phase: Phase::Running { until_ms },
+            tries: self.tries - u32::from(self.is_lost()),
+            ..self
+        };
+        Ok((started, Vec::new()))
+    }
+
+    fn failed(self, rules: Rules, now_ms: u64) -> (Self, Vec<Effect>) {
+        if self.is_lost() {
+            return self.without_holder();
+        }
+        let wait = FAILED_MS << self.tries.min(8);
+        let tries = self.tries + 1;
+        let over = Self { tries, ..self };
+        over.again(rules, now_ms + wait, "failed", now_ms)
+    }
+
+    fn given_back(self, rules: Rules, now_ms: u64) -> (Self, Vec<Effect>) {
+        if self.is_lost() {
+            return self.without_holder();
+        }
+        self.again(rules, now_ms + GIVEN_BACK_MS, "given-back", now_ms)
+    }
+
+    /// Whether the last attempt ran out of time, and was counted as a try for that.
+    fn is_lost(&self) -> bool {
+        matches!(self.phase, Phase::Queued { .. }) && self.holder.is_some()
+    }
+
+    /// An attempt that was lost is not counted a second time.
+    fn without_holder(self) -> (Self, Vec<Effect>) {
+        let holder = None;
+        (Self { holder, ..self }, Vec::new())
     }
 
     fn tick(self, rules: Rules, now_ms: u64) -> (Self, Vec<Effect>) {

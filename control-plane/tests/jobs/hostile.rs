@@ -1,0 +1,132 @@
+//! Nodes that bring what they should not.
+
+use nacre_protocol::api::jobs::JobState;
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::JobId;
+use nacre_protocol::job::JobTerms;
+use reqwest::Method;
+
+use crate::site::{LATER_MS, Signer, Site};
+use crate::support::{TestNode, refused};
+
+const INCIDENTS: &str = "SELECT COUNT(*) FROM incidents";
+
+#[tokio::test]
+async fn a_result_without_proof_is_refused_and_kept_as_an_incident() {
+    let (site, nodes) = Site::start(2).await;
+    let cases = [
+        "job-receipt-terms",
+        "job-receipt-terms",
+        "job-receipt-terms",
+        "job-receipt-signature",
+        "job-receipt-input",
+        "job-receipt-result",
+    ];
+    for (n, code) in (1u8..).zip(cases) {
+        let id = site.submit(n).await;
+        let job = site.take(&nodes[0], 0).await.unwrap();
+        let input = site.input(&nodes[0], &job).await;
+        let honest = JobTerms {
+            job: job.id,
+            function: job.digest,
+            deadline_ms: job.deadline_ms,
+        };
+        let (of_job, of_function, of_deadline) = (
+            JobTerms {
+                job: JobId::from_random([99; 16]),
+                ..honest
+            },
+            JobTerms {
+                function: Digest::of(b"other"),
+                ..honest
+            },
+            JobTerms {
+                deadline_ms: 1,
+                ..honest
+            },
+        );
+        let liar = &nodes[0];
+        let receipt = match n {
+            1 => liar.sign(of_job, &input, b"result"),
+            2 => liar.sign(of_function, &input, b"result"),
+            3 => liar.sign(of_deadline, &input, b"result"),
+            4 => nodes[1].sign(honest, &input, b"result"),
+            5 => liar.sign(honest, b"other", b"result"),
+            _ => liar.sign(honest, &input, b"other"),
+        };
+        let brought = site.bring(liar, &job, b"result", &receipt);
+        refused(brought, 422, code).await;
+        assert_eq!(site.count(INCIDENTS).await, i64::from(n));
+
+        // It is another node's now, however long the liar waits.
+        site.server.pass(LATER_MS);
+        for node in &nodes {
+            let ready = nacre_protocol::control::FunctionState::Ready;
+            site.server.report(&node.node, ready).await;
+        }
+        assert!(site.take(&nodes[0], 0).await.is_none());
+        let again = site.take(&nodes[1], 0).await.unwrap();
+        assert_eq!(site.finish(&nodes[1], &again, b"result").await, 204);
+        assert_eq!(site.look(id).await.state, JobState::Done);
+    }
+}
+
+#[tokio::test]
+async fn a_result_without_any_receipt_is_not_read() {
+    let (site, nodes) = Site::start(1).await;
+    site.submit(1).await;
+    let job = site.take(&nodes[0], 0).await.unwrap();
+    let bare = site.of_job(Method::PUT, &nodes[0], &job, "result");
+    refused(bare.body("x"), 400, "job-receipt-missing").await;
+}
+
+#[tokio::test]
+async fn a_node_sees_and_touches_nothing_of_jobs_that_it_does_not_have() {
+    let (mut site, nodes) = Site::start(1).await;
+    let id = site.submit(1).await;
+    let mut stranger = Signer {
+        node: TestNode::new(9, 1 << 30, 1),
+        ..Signer::new(9)
+    };
+    stranger.node.statement = Signer::new(9).node.statement;
+    site.server.register(&mut stranger.node).await;
+    assert!(
+        site.take(&stranger, 0).await.is_none(),
+        "it runs no function"
+    );
+    let job = site.take(&nodes[0], 0).await.unwrap();
+    for (method, what) in [(Method::GET, "input"), (Method::POST, "started")] {
+        let asked = site.of_job(method, &stranger, &job, what);
+        refused(asked, 409, "job-attempt-over").await;
+    }
+    let failed = site.fail(&stranger, &job, "worker-crashed");
+    refused(failed, 409, "job-attempt-over").await;
+    let receipt = stranger.receipt(&job, b"", b"result");
+    let brought = site.bring(&stranger, &job, b"result", &receipt);
+    refused(brought, 409, "job-attempt-over").await;
+    assert_eq!(site.look(id).await.state, JobState::Leased);
+
+    // With the node's path and another's token.
+    let path = format!("/v1/nodes/{}/jobs", nodes[0].node.id);
+    let request = site.server.anonymous(Method::POST, &path);
+    refused(request.bearer_auth(&stranger.node.token), 403, "forbidden").await;
+}
+
+#[tokio::test]
+async fn a_failure_has_a_code_and_giving_back_for_ever_ends() {
+    let (site, nodes) = Site::start(1).await;
+    let id = site.submit(1).await;
+    let job = site.take(&nodes[0], 0).await.unwrap();
+    for code in ["", "Not A Code", &"a".repeat(65)] {
+        refused(
+            site.fail(&nodes[0], &job, code),
+            422,
+            "failure-code-invalid",
+        )
+        .await;
+    }
+    let back = site.fail(&nodes[0], &job, "node-draining");
+    assert_eq!(back.send().await.unwrap().status(), 204);
+    assert_eq!(site.look(id).await.state, JobState::Queued);
+    assert_eq!(site.count("SELECT tries FROM jobs").await, 0);
+}

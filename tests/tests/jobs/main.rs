@@ -1,0 +1,5 @@
+//! Jobs through the whole platform, as its users lay them in: right answers, and exactly one end for each, whatever is killed.
+
+mod commands;
+mod killed;
+mod site;
