@@ -7,7 +7,7 @@ pub(super) fn add(seeds: &mut Seeds) {
     let whole = record(&hello(&iris, SIGNATURES));
     let mut with_more = whole.clone();
     with_more.extend(b"\x17\x03\x03\x00\x02ab");
-    let long = vec![extension(0xfafa, &[0; 17_000])];
+    let long = [extension(0xfafa, &[0; 17_000])];
     seeds.add_all(
         "client_hello",
         [
