@@ -239,6 +239,109 @@ async fn what_a_transaction_announces_is_heard_when_it_is_committed() {
     assert_eq!(changes.next().await.unwrap(), Heard::Anything);
 }
 
+/// In a transaction of its own.
+async fn take(store: &Store, holder: &str, limit: u32, now_ms: u64) -> Vec<queue::Taken> {
+    let mut tx = store.write_alone().await.unwrap();
+    let taken = queue::take(&mut tx, "job", limit, holder, now_ms, now_ms + 100).await;
+    commit(tx).await.unwrap();
+    taken.unwrap()
+}
+
+async fn fill(store: &Store, pieces: u32) {
+    let mut tx = store.write().await.unwrap();
+    for n in 0..pieces {
+        let id = format!("{n:03}");
+        assert!(queue::put(&mut tx, "job", &id, u64::from(n)).await.unwrap());
+        assert!(!queue::put(&mut tx, "job", &id, 0).await.unwrap());
+    }
+    assert!(queue::put(&mut tx, "other", "000", 0).await.unwrap());
+    commit(tx).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_piece_is_taken_by_one_of_many() {
+    let place = Place::new();
+    let stores = [place.open().await, place.open().await];
+    fill(&stores[0], 200).await;
+    let takers = (0..8).map(|n| {
+        let store = stores[n % 2].clone();
+        tokio::spawn(async move {
+            let mut mine = Vec::new();
+            for turn in 0.. {
+                let taken = take(&store, &format!("{n}-{turn}"), 3, 1000).await;
+                assert!(taken.len() <= 3);
+                if taken.is_empty() {
+                    return mine;
+                }
+                mine.extend(taken);
+            }
+            mine
+        })
+    });
+    let mut all = Vec::new();
+    for taker in takers {
+        all.extend(taker.await.unwrap());
+    }
+    all.sort();
+    let expected: Vec<_> = (0..200)
+        .map(|n| queue::Taken {
+            id: format!("{n:03}"),
+            tries: 1,
+        })
+        .collect();
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
+async fn what_one_is_just_taking_keeps_nobody_from_the_rest() {
+    let place = Place::new();
+    let (one, other) = (place.open().await, place.open().await);
+    if !one.is_shared() {
+        return;
+    }
+    fill(&one, 4).await;
+    let mut tx = one.write_alone().await.unwrap();
+    let taken = queue::take(&mut tx, "job", 2, "a", 10, 110).await.unwrap();
+    assert_eq!(taken.len(), 2);
+    let ids = |taken: Vec<queue::Taken>| taken.into_iter().map(|t| t.id).collect::<Vec<_>>();
+    assert_eq!(ids(take(&other, "b", 4, 10).await), ["002", "003"]);
+    // Not committed: nobody took them.
+    tx.rollback().await.unwrap();
+    let mut rest = ids(take(&other, "c", 4, 10).await);
+    rest.sort();
+    assert_eq!(rest, ["000", "001"]);
+}
+
+#[tokio::test]
+async fn a_piece_is_ended_once_by_who_holds_it_and_goes_elsewhere_when_the_time_is_up() {
+    let place = Place::new();
+    let store = place.open().await;
+    fill(&store, 1).await;
+    assert_eq!(take(&store, "a", 9, 50).await.len(), 1);
+    assert_eq!(take(&store, "b", 9, 149).await, []);
+    let mut tx = store.write().await.unwrap();
+    assert!(
+        queue::postpone(&mut tx, "job", "000", "a", 200)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !queue::postpone(&mut tx, "job", "000", "b", 300)
+            .await
+            .unwrap()
+    );
+    commit(tx).await.unwrap();
+    assert_eq!(take(&store, "b", 9, 199).await, []);
+    assert_eq!(take(&store, "b", 9, 200).await[0].tries, 2);
+    let mut tx = store.write().await.unwrap();
+    for (holder, ends) in [("a", false), ("b", true), ("b", false)] {
+        let ended = queue::finish(&mut tx, "job", "000", holder).await.unwrap();
+        assert_eq!(ended, ends, "{holder}");
+    }
+    commit(tx).await.unwrap();
+    assert_eq!(take(&store, "c", 9, 9999).await, []);
+}
+
 #[tokio::test]
 async fn odd_folders_can_hold_a_database() {
     let outer = tempfile::tempdir().unwrap();

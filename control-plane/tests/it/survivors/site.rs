@@ -304,7 +304,7 @@ impl Site {
             let body = serde_json::to_vec(&report).unwrap();
             let path = format!("/v1/nodes/{}/observed", node.id);
             self.ask(Method::POST, &path, &token, body).await;
-            if written.events % 10 == 0 {
+            if written.events.is_multiple_of(10) {
                 node = self.clone().register(node).await;
                 written.registrations += 1;
             }
