@@ -67,11 +67,7 @@ fn a_sealed_input_stands_nowhere_in_the_platforms_files() -> anyhow::Result<()> 
     let site = Site::start()?;
     // Held back, so that the input is kept.
     let node = site.platform.pid_of(Part::Node)?;
-    let secret = b"measurements";
-    ensure!(
-        contains(&site.example.request, secret),
-        "nothing to look for"
-    );
+    let secret: &[u8] = &site.example.request;
     // The open one shows that the search finds something.
     for sealed in [true, false] {
         let mut job = site.job(300)?;
