@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::BuildError;
+use super::programs::NAMES;
 use crate::cache::{Cache, at};
 use crate::rust::Rust;
 
@@ -20,12 +21,16 @@ impl MachinePaths {
         let folders = [
             Some(workspace),
             Some(cache.dir()),
-            Some(&rust.cargo_home),
+            Some(rust.cargo_home.as_path()),
             home.as_deref(),
         ];
+        Self::among(folders.into_iter().flatten())
+    }
+
+    fn among<'a>(folders: impl Iterator<Item = &'a Path>) -> Self {
         let with_slash = folders
-            .into_iter()
-            .flatten()
+            // A workspace that lies in `/nacre` is called what every workspace is called.
+            .filter(|path| !NAMES.iter().any(|name| *path == Path::new(name)))
             .map(|path| format!("{}/", path.display()));
         Self(with_slash.filter(|path| path.len() >= SHORTEST).collect())
     }
@@ -54,6 +59,13 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_called_here_what_it_is_called_everywhere_is_no_trace() {
+        let paths = |folders: &[&str]| MachinePaths::among(folders.iter().map(Path::new)).0;
+        assert_eq!(paths(&["/nacre", "/home/a", "/w"]), ["/home/a/"]);
+        assert_eq!(paths(&["/nacre/sub"]), ["/nacre/sub/"]);
+    }
 
     #[test]
     fn a_program_with_a_folder_of_the_machine_inside_is_refused() {

@@ -12,6 +12,9 @@ use crate::command::run;
 use crate::rust::Rust;
 use crate::toolchain::Toolchain;
 
+/// What programs call the folders that they are built from, whatever these are called here: crates, cache, Rust, C
+/// toolchain, workspace.
+pub(super) const NAMES: [&str; 5] = ["/cargo", "/cache", "/rust", "/toolchain", "/nacre"];
 /// glibc of this target; the sysroot says which version.
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 const BUILDING: Duration = Duration::from_secs(2 * 3600);
@@ -205,12 +208,13 @@ impl Cargo<'_> {
 
     /// Folders of this machine, and what the programs call them. The later and longer of two that fit counts.
     fn renamed(&self) -> Result<Vec<(String, &'static str)>, BuildError> {
+        let [cargo, cached, rust, toolchain, workspace] = NAMES;
         let mut renamed = vec![
-            (self.rust.cargo_home.clone(), "/cargo"),
-            (self.cache.dir().to_owned(), "/cache"),
-            (self.rust.root.clone(), "/rust"),
-            (self.toolchain.sysroot().to_owned(), "/toolchain"),
-            (self.workspace.to_owned(), "/nacre"),
+            (self.rust.cargo_home.clone(), cargo),
+            (self.cache.dir().to_owned(), cached),
+            (self.rust.root.clone(), rust),
+            (self.toolchain.sysroot().to_owned(), toolchain),
+            (self.workspace.to_owned(), workspace),
         ];
         // The name of the folder below says where the crates were fetched from.
         let sources = self.rust.cargo_home.join("registry/src");
