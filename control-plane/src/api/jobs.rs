@@ -14,12 +14,12 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Shared;
-use super::answer::{Refusal, json, ok};
+use super::answer::{Refusal, ok};
 use super::auth::KeyHolder;
 use super::extract::{InBody, InPath, InQuery, PageQuery, declared_length};
 use super::functions::to_its_end;
 use crate::error::{Error, UploadError};
-use crate::platform::{Principal, Submitted, WebhookSecret};
+use crate::platform::{Answer, Principal, WebhookSecret};
 use crate::token::KeyId;
 
 /// Bytes as they are carried.
@@ -28,20 +28,21 @@ use crate::token::KeyId;
 #[expect(dead_code, reason = "described, never held")]
 pub(super) struct CarriedBytes(Vec<u8>);
 
-/// Lays a job in. The id is the caller's, 16 random bytes, and stands for the idempotency key: the same id with the same
-/// body is the same job, however often it is sent. An input that is too large for JSON follows by `PUT /v1/jobs/{id}/input`.
+/// Lays a job in. The id is the caller's, 16 random bytes: the same id with the same body is the same job, however often it
+/// is sent. An idempotency key may come besides; what came before under it is answered as then. An input that is too large for JSON follows by `PUT /v1/jobs/{id}/input`.
 #[utoipa::path(
     post,
     path = "/v1/jobs",
     operation_id = "createJob",
     tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the answer is kept for 24 h")),
     request_body = CreateJob,
     responses(
         (status = 200, description = "The same job was there; where it stands", body = Job),
         (status = 201, description = "There is a new job", body = Job),
-        (status = 400, description = "`json-syntax`, `body-incomplete`"),
+        (status = 400, description = "`json-syntax`, `body-incomplete`, `idempotency-key-invalid`"),
         (status = 404, description = "`function-not-found`, `version-not-found`"),
-        (status = 409, description = "`job-id-reused`"),
+        (status = 409, description = "`job-id-reused`, `idempotency-key-reused`"),
         (status = 413, description = "`body-too-long`, `job-too-large`"),
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `deadline-out-of-range`, `price-out-of-range`, `webhook-invalid`, `job-malformed`"),
@@ -52,13 +53,11 @@ pub(super) async fn create(
     State(platform): State<Shared>,
     KeyHolder(principal): KeyHolder,
     body: InBody<CreateJob>,
-) -> Result<Response, Refusal> {
+) -> Result<Answer, Refusal> {
+    let once = body.once(&principal)?;
     let owner = key_id(principal)?;
-    let work = async move { platform.submit_job(body.value, &owner).await };
-    Ok(match to_its_end(work).await? {
-        Submitted::New(job) => json(StatusCode::CREATED, &job),
-        Submitted::Known(job) => json(StatusCode::OK, &job),
-    })
+    let work = async move { platform.submit_job(body.value, &owner, once.as_ref()).await };
+    Ok(to_its_end(work).await?)
 }
 
 /// Takes the input of a job that was made with `"form": "upload"`; then nodes may have it.

@@ -18,9 +18,7 @@ use nacre_attestation_verifier::{Policy, Roots};
 use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, LeaseId, NodeId};
 
 pub(crate) use blobs::Put;
-pub(crate) use jobs::{
-    Attempt, Ending, Holder, Phase, Progress, ResultBody, Submitted, WebhookSecret,
-};
+pub(crate) use jobs::{Attempt, Ending, Holder, Phase, Progress, ResultBody, WebhookSecret};
 pub(crate) use once::{Answer, Idempotency};
 
 use crate::challenges::Challenges;

@@ -23,9 +23,14 @@ pub(crate) struct Answer {
 impl Answer {
     /// 201 with a body.
     pub(crate) fn created(body: &impl Serialize) -> Result<Self, Error> {
+        Self::new(201, body)
+    }
+
+    /// This status with a body.
+    pub(crate) fn new(status: u16, body: &impl Serialize) -> Result<Self, Error> {
         let body = serde_json::to_string(body);
         Ok(Self {
-            status: 201,
+            status,
             body: body.map_err(|_| Error::Internal("an answer does not become JSON"))?,
         })
     }

@@ -15,6 +15,7 @@ mod support;
 
 mod course;
 mod hostile;
+mod repeated;
 mod site;
 mod webhooks;
 

@@ -4,12 +4,14 @@ use ::bytes::Bytes;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::JobId;
 
-use super::UNUSED_MS;
 use crate::error::{Error, JobError, UploadError};
 use crate::platform::blobs::{Incoming, next};
 use crate::platform::{Platform, random_id};
 use crate::store::jobs::{self, JobRow};
 use crate::store::{Transaction, commit};
+
+/// For how long an object is kept that no step has come to use: much longer than any upload takes.
+const UNUSED_MS: u64 = 3600 * 1000;
 
 impl Platform {
     /// A whole body, of at most `limit` bytes and of at most what jobs may have here.

@@ -1,0 +1,62 @@
+//! Results that their receipts do not prove.
+
+use nacre_protocol::api::jobs::JobFailure;
+use nacre_protocol::ids::JobId;
+use nacre_protocol::job::JobReceiptError;
+
+use super::machine::{Attempt, Event, Holder};
+use crate::error::Error;
+use crate::platform::{Changed, Platform, random_id};
+use crate::store::Transaction;
+use crate::store::jobs::{self, Incident};
+
+impl Platform {
+    /// A result that its receipt does not prove: the attempt is over, the node does not get this job again, and it is noted.
+    pub(super) async fn disproved(
+        &self,
+        attempt: &Attempt,
+        holder: &Holder,
+        id: &JobId,
+        error: &JobReceiptError,
+    ) -> Result<(), Error> {
+        let now = self.clock.now_ms();
+        let mut tx = self.store.write().await?;
+        let incident = Incident {
+            node: holder.node,
+            boot: holder.boot,
+            code: error.code(),
+            job: *id,
+        };
+        jobs::insert_incident(&mut tx, random_id()?, incident, now).await?;
+        let changed = self.end_disproved(&mut tx, attempt, id, error, now).await?;
+        self.commit(tx, changed).await?;
+        tracing::warn!(node = %holder.node, boot = %holder.boot, job = %id, code = error.code(), "incident: a result without proof");
+        Ok(())
+    }
+
+    async fn end_disproved(
+        &self,
+        tx: &mut Transaction,
+        attempt: &Attempt,
+        id: &JobId,
+        error: &JobReceiptError,
+        now_ms: u64,
+    ) -> Result<Changed, Error> {
+        let Some(mut job) = jobs::lock(tx, id).await? else {
+            return Ok(Changed::default());
+        };
+        job.failure = Some(JobFailure {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+            retryable: true,
+        });
+        match self
+            .step_job(tx, &mut job, Event::Failed(*attempt), None, now_ms)
+            .await
+        {
+            // Over already, and noted all the same.
+            Err(Error::Job(_)) => Ok(Changed::default()),
+            step => step,
+        }
+    }
+}

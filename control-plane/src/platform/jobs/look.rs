@@ -1,0 +1,83 @@
+//! Where jobs stand, and what came of them.
+
+use nacre_protocol::api::Page;
+use nacre_protocol::api::jobs::Job;
+use nacre_protocol::ids::JobId;
+
+use super::view;
+use crate::error::{Error, JobError};
+use crate::platform::Platform;
+use crate::store::jobs;
+use crate::wakers::Topic;
+
+/// A result as it goes to its caller.
+pub(crate) struct ResultOut {
+    pub(crate) bytes: ::bytes::Bytes,
+    pub(crate) sealed: bool,
+    pub(crate) receipt: String,
+}
+
+impl Platform {
+    /// Where a job stands; waits up to `wait_ms` until it has ended.
+    pub(crate) async fn job(&self, id: JobId, wait_ms: u64) -> Result<Job, Error> {
+        let mut wait = self.wakers.wait(Topic::Job(id), wait_ms);
+        loop {
+            let job = self.look_at_job(&id).await?;
+            if job.state.is_final() || !wait.again().await {
+                return Ok(job);
+            }
+        }
+    }
+
+    /// A page of jobs, the latest first.
+    pub(crate) async fn jobs(&self, after: &str, limit: u32) -> Result<Page<Job>, Error> {
+        let after = match after {
+            "" => None,
+            cursor => Some(view::cursor(cursor)?),
+        };
+        let mut tx = self.store.read().await?;
+        let mut rows = jobs::page(&mut tx, after, limit + 1).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(view::cursor_of);
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let settlement = jobs::settlement(&mut tx, &row.id).await?;
+            items.push(view::job(row, settlement.as_ref()));
+        }
+        Ok(Page { items, next })
+    }
+
+    /// A job's result as carried.
+    pub(crate) async fn job_result(&self, id: JobId) -> Result<ResultOut, Error> {
+        let mut tx = self.store.read().await?;
+        let job = jobs::get(&mut tx, &id).await?;
+        let job = job.ok_or(JobError::NotFound(id))?;
+        let settlement = jobs::settlement(&mut tx, &id).await?;
+        drop(tx);
+        let settlement = settlement.ok_or(JobError::NoResult(id))?;
+        let kept = job.kept_until_ms.unwrap_or_default();
+        if kept <= self.clock.now_ms() {
+            return Err(JobError::ResultDeleted(id).into());
+        }
+        let bytes = match self.objects.read_job(&settlement.object).await {
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(JobError::ResultDeleted(id).into());
+            }
+            read => read?,
+        };
+        Ok(ResultOut {
+            bytes,
+            sealed: job.result_key.is_some(),
+            receipt: settlement.receipt,
+        })
+    }
+
+    pub(super) async fn look_at_job(&self, id: &JobId) -> Result<Job, Error> {
+        let mut tx = self.store.read().await?;
+        let job = jobs::get(&mut tx, id).await?;
+        let job = job.ok_or(JobError::NotFound(*id))?;
+        let settlement = jobs::settlement(&mut tx, id).await?;
+        Ok(view::job(&job, settlement.as_ref()))
+    }
+}

@@ -1,0 +1,83 @@
+//! Nodes take jobs.
+
+use core::time::Duration;
+
+use nacre_protocol::api::jobs::{AssignedJob, Bytes32};
+use nacre_protocol::ids::NodeId;
+use tokio::time::Instant;
+
+use super::machine::{Event, Holder, Phase};
+use crate::error::Error;
+use crate::platform::{Platform, Principal};
+use crate::store::{jobs, nodes};
+use crate::wakers::{MAX_WAIT_MS, Topic};
+
+/// Longest between two looks at the queue of a node that waits: jobs also become due by time alone.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Platform {
+    /// Gives the node a job of the functions that it runs; waits up to `wait_ms` for one.
+    pub(crate) async fn next_job(
+        &self,
+        node: NodeId,
+        token: &str,
+        wait_ms: u64,
+    ) -> Result<Option<AssignedJob>, Error> {
+        let until = Instant::now() + Duration::from_millis(wait_ms.min(MAX_WAIT_MS));
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let look = u64::try_from(left.min(LOOK_EVERY).as_millis()).unwrap_or(0);
+            let mut wait = self.wakers.wait(Topic::Work(node), look);
+            if self.authenticate(token).await? != Principal::Node(node) {
+                return Err(Error::Forbidden("a node's token opens its own paths only"));
+            }
+            if let Some(job) = self.lease_job(node).await? {
+                return Ok(Some(job));
+            }
+            let woken = wait.again().await;
+            if !woken && (self.wakers.is_stopping() || until <= Instant::now()) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Gives the oldest job away that the node may have.
+    async fn lease_job(&self, node: NodeId) -> Result<Option<AssignedJob>, Error> {
+        let now = self.clock.now_ms();
+        let mut tx = self.store.read().await?;
+        let boot = nodes::boot(&mut tx, &node).await?;
+        let holder = Holder {
+            node,
+            boot: boot.ok_or(Error::Unauthenticated)?,
+        };
+        // Whoever only looks takes no turn among those who write.
+        let any = jobs::any_candidate(&mut tx, &holder, now).await?;
+        drop(tx);
+        if !any {
+            return Ok(None);
+        }
+        let mut tx = self.store.write_alone().await?;
+        let Some(candidate) = jobs::candidate(&mut tx, &holder, now).await? else {
+            return Ok(None);
+        };
+        let mut job = candidate.job;
+        let event = Event::Take(holder);
+        let changed = self.step_job(&mut tx, &mut job, event, None, now).await?;
+        let Phase::Leased { until_ms } = job.progress.phase else {
+            self.commit(tx, changed).await?;
+            return Ok(None);
+        };
+        jobs::insert_attempt(&mut tx, &job, &holder, now).await?;
+        self.commit(tx, changed).await?;
+        Ok(Some(AssignedJob {
+            id: job.id,
+            attempt: job.progress.attempt,
+            lease: candidate.lease,
+            digest: job.digest,
+            deadline_ms: job.progress.deadline_ms,
+            result_key: job.result_key.map(Bytes32),
+            input_size: job.input.size,
+            lease_until_ms: until_ms,
+        }))
+    }
+}
