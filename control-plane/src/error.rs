@@ -40,6 +40,9 @@ pub enum Error {
     /// The function has no such version.
     #[error("function {0} has no version {1}")]
     VersionNotFound(FunctionName, Digest),
+    /// Another organisation has a function of this name.
+    #[error("the name {0} is taken: names are the platform's, choose another in nacre.toml")]
+    FunctionNameTaken(FunctionName),
     /// No such deployment.
     #[error("there is no deployment {0}")]
     DeploymentNotFound(DeploymentId),
@@ -270,6 +273,9 @@ impl Error {
             Self::BlobNotFound(_) => (404, "blob-not-found", "There is no such blob."),
             Self::FunctionNotFound(_) => (404, "function-not-found", "There is no such function."),
             Self::VersionNotFound(..) => (404, "version-not-found", "There is no such version."),
+            Self::FunctionNameTaken(_) => {
+                (409, "function-name-taken", "The function's name is taken.")
+            }
             Self::DeploymentNotFound(_) => {
                 (404, "deployment-not-found", "There is no such deployment.")
             }

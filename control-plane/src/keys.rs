@@ -1,22 +1,32 @@
-//! API keys: made, listed and revoked by whoever reaches the database, while the control plane runs or not.
+//! API keys: made, listed, rotated and revoked by whoever reaches the database, while the control plane runs or not. The
+//! API does the same for whoever has a key with the scope `admin`, within the organisation of that key.
 
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-pub use crate::store::keys::KeyRecord;
+pub use nacre_protocol::api::keys::{ApiKey, Scope};
+use nacre_protocol::ids::OrganisationName;
+
 pub use crate::token::KeyId;
 
 use crate::clock::Clock;
 use crate::config::Database;
+use crate::store::keys::NewKeyRow;
 use crate::store::{Store, StoreError, commit, keys};
-use crate::token::mint_key;
+use crate::token::{mint_key, mint_key_again};
 
 /// Longest name of a key.
 pub const MAX_NAME: usize = 100;
+/// Longest time for which a former secret is taken after a rotation.
+pub const MAX_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The same, unless told otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3600);
 
-/// A key that was just made. Its text is shown now or never.
+/// A key that was just made, or has a new secret. Its text is shown now or never.
 pub struct NewKey {
     /// Its public id.
     pub id: KeyId,
@@ -32,6 +42,19 @@ impl core::fmt::Debug for NewKey {
     }
 }
 
+/// What a key shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOrder {
+    /// What it is for: 1 to [`MAX_NAME`] printable characters.
+    pub name: String,
+    /// Whose things it opens. An organisation is there from its first key on.
+    pub organisation: OrganisationName,
+    /// What it may be used for; at least one.
+    pub scopes: BTreeSet<Scope>,
+    /// For how long it is taken. Absent: until it is revoked.
+    pub lifetime: Option<Duration>,
+}
+
 /// Why keys cannot be dealt with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,11 +62,20 @@ pub enum KeyError {
     /// An empty, long or unprintable name.
     #[error("a key's name is 1 to {MAX_NAME} printable characters")]
     Name,
+    /// No scope at all.
+    #[error("a key without scopes opens nothing: name at least one")]
+    NoScopes,
+    /// Longer than time is counted.
+    #[error("a key's lifetime must end before the year 10000")]
+    Lifetime,
+    /// Longer than a former secret is taken.
+    #[error("the former secret is taken for at most 30 days")]
+    Grace,
     /// Not 16 hex digits.
     #[error("a key's id is the 16 hex digits after `nacre_`")]
     Id,
     /// No key has this id.
-    #[error("there is no key {0}")]
+    #[error("there is no key {0} that is not revoked")]
     NotFound(KeyId),
     /// The data folder cannot be made.
     #[error("data folder: {0}")]
@@ -56,16 +88,36 @@ pub enum KeyError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Makes a key. A folder's database is made if absent.
+/// Makes a key of the organisation `default` that may do everything. A folder's database is made if absent.
 pub async fn create(database: &Database, name: &str) -> Result<NewKey, KeyError> {
-    let length = name.chars().count();
-    if !(1..=MAX_NAME).contains(&length) || name.chars().any(char::is_control) {
-        return Err(KeyError::Name);
+    let order = KeyOrder {
+        name: name.to_owned(),
+        organisation: OrganisationName::default(),
+        scopes: Scope::ALL.into(),
+        lifetime: None,
+    };
+    create_with(database, &order).await
+}
+
+/// Makes a key. A folder's database is made if absent, and the organisation too.
+pub async fn create_with(database: &Database, order: &KeyOrder) -> Result<NewKey, KeyError> {
+    check_name(&order.name)?;
+    if order.scopes.is_empty() {
+        return Err(KeyError::NoScopes);
     }
+    let now = Clock::system().now_ms();
+    let ends = order.lifetime.map(|lifetime| end_of(now, lifetime));
     let (id, minted) = mint_key()?;
+    let row = NewKeyRow {
+        id: &id,
+        name: &order.name,
+        organisation: &order.organisation,
+        scopes: &order.scopes,
+        expires_ms: ends.transpose()?,
+    };
     let store = open(database).await?;
     let mut tx = store.write().await?;
-    keys::insert(&mut tx, &id, name, minted.hash, Clock::system().now_ms()).await?;
+    keys::insert(&mut tx, &row, minted.hash, now).await?;
     commit(tx).await?;
     store.close().await;
     Ok(NewKey {
@@ -74,8 +126,8 @@ pub async fn create(database: &Database, name: &str) -> Result<NewKey, KeyError>
     })
 }
 
-/// All keys, revoked ones too, oldest first.
-pub async fn list(database: &Database) -> Result<Vec<KeyRecord>, KeyError> {
+/// All keys of all organisations, revoked ones too, oldest first.
+pub async fn list(database: &Database) -> Result<Vec<ApiKey>, KeyError> {
     let store = open(database).await?;
     let mut tx = store.read().await?;
     let all = keys::list(&mut tx).await?;
@@ -84,18 +136,70 @@ pub async fn list(database: &Database) -> Result<Vec<KeyRecord>, KeyError> {
     Ok(all)
 }
 
+/// Gives a key a new secret; the present one is taken for `grace` too.
+pub async fn rotate(database: &Database, id: &str, grace: Duration) -> Result<NewKey, KeyError> {
+    let id = KeyId::parse(id).ok_or(KeyError::Id)?;
+    if grace > MAX_GRACE {
+        return Err(KeyError::Grace);
+    }
+    let now = Clock::system().now_ms();
+    let until = end_of(now, grace)?;
+    let minted = mint_key_again(&id)?;
+    let store = open(database).await?;
+    let mut tx = store.write().await?;
+    let found = match keys::organisation(&mut tx, &id).await? {
+        Some(of) => keys::rotate(&mut tx, &id, &of, minted.hash, until, now).await?,
+        None => false,
+    };
+    commit(tx).await?;
+    store.close().await;
+    if found {
+        let key = minted.text;
+        Ok(NewKey { id, key })
+    } else {
+        Err(KeyError::NotFound(id))
+    }
+}
+
 /// Refuses a key from now on, also in a control plane that runs.
 pub async fn revoke(database: &Database, id: &str) -> Result<(), KeyError> {
     let id = KeyId::parse(id).ok_or(KeyError::Id)?;
+    let now = Clock::system().now_ms();
     let store = open(database).await?;
     let mut tx = store.write().await?;
-    let found = keys::revoke(&mut tx, &id, Clock::system().now_ms()).await?;
+    let found = match keys::organisation(&mut tx, &id).await? {
+        Some(of) => keys::revoke(&mut tx, &id, &of, now).await?,
+        None => false,
+    };
     commit(tx).await?;
     store.close().await;
     if found {
         Ok(())
     } else {
         Err(KeyError::NotFound(id))
+    }
+}
+
+/// Whether this may be a key's name.
+pub(crate) fn check_name(name: &str) -> Result<(), KeyError> {
+    let length = name.chars().count();
+    if (1..=MAX_NAME).contains(&length) && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(KeyError::Name)
+    }
+}
+
+/// Milliseconds of the end of the year 9999.
+const END_OF_TIME_MS: u64 = 253_402_300_800_000;
+
+fn end_of(now_ms: u64, lifetime: Duration) -> Result<u64, KeyError> {
+    let lifetime = u64::try_from(lifetime.as_millis()).map_err(|_| KeyError::Lifetime)?;
+    let end = now_ms.checked_add(lifetime).ok_or(KeyError::Lifetime)?;
+    if end < END_OF_TIME_MS {
+        Ok(end)
+    } else {
+        Err(KeyError::Lifetime)
     }
 }
 

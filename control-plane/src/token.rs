@@ -95,6 +95,11 @@ pub(crate) fn mint_key() -> Result<(KeyId, Minted), getrandom::Error> {
     Ok((id, minted))
 }
 
+/// Makes a new secret for an API key.
+pub(crate) fn mint_key_again(id: &KeyId) -> Result<Minted, getrandom::Error> {
+    mint(&format!("{KEY_PREFIX}{id}"))
+}
+
 /// Makes a node's token.
 pub(crate) fn mint_node_token(node: &NodeId) -> Result<Minted, getrandom::Error> {
     mint(&format!("{NODE_PREFIX}{}", hex::encode(node.as_bytes())))

@@ -3,6 +3,7 @@
 //! Paths, status codes and errors are in the server's OpenAPI document (`GET /openapi.json`).
 
 pub mod jobs;
+pub mod keys;
 
 use serde::{Deserialize, Serialize};
 

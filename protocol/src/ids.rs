@@ -29,17 +29,52 @@ impl FromStr for FunctionName {
     type Err = IdSyntaxError;
 
     fn from_str(text: &str) -> Result<Self, IdSyntaxError> {
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let label = !text.is_empty()
-            && text.len() <= 63
-            && text.bytes().all(inner)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
+        let label = is_label(text);
         label.then(|| Self(text.to_owned())).ok_or(IdSyntaxError {
             what: "a function's name",
             rule: "a DNS label: 1 to 63 of a-z, 0-9 and `-`, with no `-` at either end",
         })
     }
+}
+
+/// The name of an organisation: functions, jobs and API keys belong to one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OrganisationName(String);
+
+impl OrganisationName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `default`, to which everything belongs where nobody says otherwise.
+impl Default for OrganisationName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl FromStr for OrganisationName {
+    type Err = IdSyntaxError;
+
+    fn from_str(text: &str) -> Result<Self, IdSyntaxError> {
+        let plain = is_label(text);
+        plain.then(|| Self(text.to_owned())).ok_or(IdSyntaxError {
+            what: "an organisation's name",
+            rule: "1 to 63 of a-z, 0-9 and `-`, with no `-` at either end",
+        })
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 macro_rules! text_conversions {
@@ -59,6 +94,12 @@ macro_rules! text_conversions {
 }
 
 impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for OrganisationName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -130,7 +171,15 @@ random_id!(
     JobId, "job", "a job's id"
 );
 
-text_conversions!(FunctionName, NodeId, DeploymentId, LeaseId, BootId, JobId);
+text_conversions!(
+    FunctionName,
+    OrganisationName,
+    NodeId,
+    DeploymentId,
+    LeaseId,
+    BootId,
+    JobId
+);
 
 /// An operator: an Ed25519 public key, written as 64 lowercase hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

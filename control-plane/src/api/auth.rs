@@ -8,7 +8,7 @@ use nacre_protocol::ids::NodeId;
 use super::Shared;
 use super::answer::Refusal;
 use crate::error::Error;
-use crate::platform::Principal;
+use crate::platform::{Key, Principal};
 
 /// Anybody with a valid token.
 pub(super) struct Caller(pub(super) Principal);
@@ -22,14 +22,14 @@ impl FromRequestParts<Shared> for Caller {
 }
 
 /// The holder of an API key.
-pub(super) struct KeyHolder(pub(super) Principal);
+pub(super) struct KeyHolder(pub(super) Key);
 
 impl FromRequestParts<Shared> for KeyHolder {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, platform: &Shared) -> Result<Self, Refusal> {
         match platform.authenticate(bearer(parts)?).await? {
-            key @ Principal::Key(_) => Ok(Self(key)),
+            Principal::Key(key) => Ok(Self(key)),
             Principal::Node(_) => Err(Error::Forbidden("this needs an API key").into()),
         }
     }

@@ -21,7 +21,8 @@ use crate::platform::Put;
 #[expect(dead_code, reason = "described, never held: bodies are streamed")]
 struct BlobBytes(Vec<u8>);
 
-/// Stores a blob under its digest. The bytes are hashed as they arrive; a blob is stored whole or not at all.
+/// Stores a blob under its digest. The bytes are hashed as they arrive; a blob is stored whole or not at all. An organisation
+/// has the blobs that it put; those of others are not there for it.
 #[utoipa::path(
     put,
     path = "/v1/blobs/{digest}",
@@ -30,7 +31,7 @@ struct BlobBytes(Vec<u8>);
     params(("digest" = String, Path, description = "`sha256:` and 64 lowercase hex digits")),
     request_body(content = inline(BlobBytes), content_type = "application/octet-stream"),
     responses(
-        (status = 200, description = "It was there before; the body was not looked at"),
+        (status = 200, description = "The organisation had put it before; the body was not looked at"),
         (status = 201, description = "It is stored now"),
         (status = 400, description = "`path-invalid`, `upload-incomplete`"),
         (status = 408, description = "`upload-stalled`: no byte came for 30 s"),
@@ -41,14 +42,15 @@ struct BlobBytes(Vec<u8>);
 )]
 pub(super) async fn put(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(digest): InPath<Digest>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let declared = declared_length(request.headers());
     let body = request.into_body().into_data_stream();
     let body = body.map(|bytes| bytes.map_err(|_| UploadError::Incomplete));
-    Ok(match platform.put_blob(digest, declared, body).await? {
+    let put = platform.put_blob(key.organisation, digest, declared, body);
+    Ok(match put.await? {
         Put::Stored => StatusCode::CREATED,
         Put::Known => StatusCode::OK,
     })

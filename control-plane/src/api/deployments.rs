@@ -39,11 +39,15 @@ use crate::platform::Answer;
 )]
 pub(super) async fn create(
     State(platform): State<Shared>,
-    KeyHolder(principal): KeyHolder,
+    KeyHolder(key): KeyHolder,
     body: InBody<CreateDeployment>,
 ) -> Result<Answer, Refusal> {
-    let once = body.once(&principal)?;
-    let work = async move { platform.deploy(&body.value, once.as_ref()).await };
+    let once = body.once(&key)?;
+    let organisation = key.organisation;
+    let work = async move {
+        let order = &body.value;
+        platform.deploy(&organisation, order, once.as_ref()).await
+    };
     Ok(to_its_end(work).await?)
 }
 
@@ -82,12 +86,12 @@ fn loading() -> FunctionState {
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(id): InPath<DeploymentId>,
     InQuery(wait): InQuery<WaitQuery>,
 ) -> Result<Response, Refusal> {
     let deployment = platform
-        .deployment(id, wait.after_state, wait.wait_ms)
+        .deployment(&key.organisation, id, wait.after_state, wait.wait_ms)
         .await?;
     Ok(ok(&deployment))
 }

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::answer::Refusal;
 use crate::error::{MAX_JSON, RequestError};
-use crate::platform::{DEFAULT_PAGE, Idempotency, MAX_PAGE, Principal};
+use crate::platform::{DEFAULT_PAGE, Idempotency, Key, MAX_PAGE};
 
 /// The only parameter of a path.
 pub(super) struct InPath<T>(pub(super) T);
@@ -88,7 +88,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for InBody<T> {
 
 impl<T> InBody<T> {
     /// The caller's idempotency key, if there is one.
-    pub(super) fn once(&self, principal: &Principal) -> Result<Option<Idempotency>, RequestError> {
+    pub(super) fn once(&self, of: &Key) -> Result<Option<Idempotency>, RequestError> {
         let mut all = self.headers.get_all(IDEMPOTENCY_KEY).iter();
         let Some(value) = all.next() else {
             return Ok(None);
@@ -99,13 +99,8 @@ impl<T> InBody<T> {
             return Err(RequestError::IdempotencyKey);
         }
         let (method, path) = (&self.method, &self.path);
-        Ok(Some(Idempotency::new(
-            principal,
-            key.to_owned(),
-            method,
-            path,
-            &self.bytes,
-        )))
+        let key = key.to_owned();
+        Ok(Some(Idempotency::new(of, key, method, path, &self.bytes)))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::platform::Answer;
     responses(
         (status = 201, description = "The version", body = Version),
         (status = 400, description = "`json-syntax`, `body-incomplete`, `idempotency-key-invalid`"),
-        (status = 409, description = "`idempotency-key-reused`"),
+        (status = 409, description = "`idempotency-key-reused`, `function-name-taken`: another organisation has a function of this name"),
         (status = 413, description = "`body-too-long`"),
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `blob-missing`, `layer-size`, `bundle-invalid`, `manifest-invalid`, `model-missing`"),
@@ -34,11 +34,15 @@ use crate::platform::Answer;
 )]
 pub(super) async fn create(
     State(platform): State<Shared>,
-    KeyHolder(principal): KeyHolder,
+    KeyHolder(key): KeyHolder,
     body: InBody<CreateVersion>,
 ) -> Result<Answer, Refusal> {
-    let once = body.once(&principal)?;
-    let work = async move { platform.create_version(body.value, once.as_ref()).await };
+    let once = body.once(&key)?;
+    let organisation = key.organisation;
+    let work = async move {
+        let version = platform.create_version(&organisation, body.value, once.as_ref());
+        version.await
+    };
     Ok(to_its_end(work).await?)
 }
 
@@ -57,10 +61,11 @@ pub(super) async fn create(
 )]
 pub(super) async fn list(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InQuery(page): InQuery<PageQuery>,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.functions(&page.after, page.limit()?).await?))
+    let page = platform.functions(&key.organisation, &page.after, page.limit()?);
+    Ok(ok(&page.await?))
 }
 
 /// One function with its versions and its live deployment.
@@ -79,10 +84,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(name): InPath<FunctionName>,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.function(name).await?))
+    Ok(ok(&platform.function(&key.organisation, name).await?))
 }
 
 /// Deletes a function: its deployment ends, its versions and log go, its blobs are collected.
@@ -101,10 +106,10 @@ pub(super) async fn get(
 )]
 pub(super) async fn delete(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(name): InPath<FunctionName>,
 ) -> Result<StatusCode, Refusal> {
-    to_its_end(async move { platform.delete_function(&name).await }).await?;
+    to_its_end(async move { platform.delete_function(&key.organisation, &name).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

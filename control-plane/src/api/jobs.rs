@@ -18,9 +18,8 @@ use super::answer::{Refusal, ok};
 use super::auth::KeyHolder;
 use super::extract::{InBody, InPath, InQuery, PageQuery, declared_length};
 use super::functions::to_its_end;
-use crate::error::{Error, UploadError};
-use crate::platform::{Answer, Principal, WebhookSecret};
-use crate::token::KeyId;
+use crate::error::UploadError;
+use crate::platform::{Answer, WebhookSecret};
 
 /// Bytes as they are carried.
 #[derive(utoipa::ToSchema)]
@@ -51,12 +50,11 @@ pub(super) struct CarriedBytes(Vec<u8>);
 )]
 pub(super) async fn create(
     State(platform): State<Shared>,
-    KeyHolder(principal): KeyHolder,
+    KeyHolder(key): KeyHolder,
     body: InBody<CreateJob>,
 ) -> Result<Answer, Refusal> {
-    let once = body.once(&principal)?;
-    let owner = key_id(principal)?;
-    let work = async move { platform.submit_job(body.value, &owner, once.as_ref()).await };
+    let once = body.once(&key)?;
+    let work = async move { platform.submit_job(body.value, &key, once.as_ref()).await };
     Ok(to_its_end(work).await?)
 }
 
@@ -81,14 +79,19 @@ pub(super) async fn create(
 )]
 pub(super) async fn input(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(id): InPath<JobId>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let declared = declared_length(request.headers());
     let body = request.into_body().into_data_stream();
     let body = body.map(|bytes| bytes.map_err(|_| UploadError::Incomplete));
-    to_its_end(async move { platform.put_job_input(id, declared, body).await }).await?;
+    to_its_end(async move {
+        platform
+            .put_job_input(&key.organisation, id, declared, body)
+            .await
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -119,11 +122,13 @@ pub(super) struct WaitQuery {
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(id): InPath<JobId>,
     InQuery(wait): InQuery<WaitQuery>,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.job(id, wait.wait_ms).await?))
+    Ok(ok(&platform
+        .job(&key.organisation, id, wait.wait_ms)
+        .await?))
 }
 
 /// The result as the enclave made it, with its receipt in `nacre-job-receipt`.
@@ -144,10 +149,10 @@ pub(super) async fn get(
 )]
 pub(super) async fn result(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(id): InPath<JobId>,
 ) -> Result<Response, Refusal> {
-    let result = platform.job_result(id).await?;
+    let result = platform.job_result(&key.organisation, id).await?;
     let media_type = match result.sealed {
         true => SEALED_RESULT_TYPE,
         false => JOB_RESULT_TYPE,
@@ -177,10 +182,11 @@ pub(super) async fn result(
 )]
 pub(super) async fn list(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InQuery(page): InQuery<PageQuery>,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.jobs(&page.after, page.limit()?).await?))
+    let page = platform.jobs(&key.organisation, &page.after, page.limit()?);
+    Ok(ok(&page.await?))
 }
 
 /// Cancels a job that has not ended, and deletes its input and result. Where it stood can be asked on.
@@ -199,10 +205,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn delete(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(id): InPath<JobId>,
 ) -> Result<StatusCode, Refusal> {
-    to_its_end(async move { platform.delete_job(id).await }).await?;
+    to_its_end(async move { platform.delete_job(&key.organisation, id).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -218,14 +224,7 @@ pub(super) async fn delete(
 )]
 pub(super) async fn webhook_secret(
     State(platform): State<Shared>,
-    KeyHolder(principal): KeyHolder,
+    KeyHolder(key): KeyHolder,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.webhook_secret(&key_id(principal)?)))
-}
-
-fn key_id(principal: Principal) -> Result<KeyId, Error> {
-    match principal {
-        Principal::Key(id) => Ok(id),
-        Principal::Node(_) => Err(Error::Forbidden("this needs an API key")),
-    }
+    Ok(ok(&platform.webhook_secret(&key.id)))
 }

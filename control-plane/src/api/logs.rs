@@ -52,12 +52,12 @@ fn default_limit() -> u32 {
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InPath(name): InPath<FunctionName>,
     InQuery(query): InQuery<LogQuery>,
 ) -> Result<Response, Refusal> {
     let limit = check_limit(query.limit)?;
     Ok(ok(&platform
-        .logs(&name, query.after, limit, query.wait_ms)
+        .logs(&key.organisation, &name, query.after, limit, query.wait_ms)
         .await?))
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::OrganisationName;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
@@ -47,9 +48,11 @@ pub(crate) struct BlobBody {
 }
 
 impl Platform {
-    /// Stores the bytes under their digest.
+    /// Stores the bytes under their digest. An organisation that has not sent them before sends them now, whoever else did:
+    /// whether somebody else has them is nobody's to ask, and to know a digest is not to have the bytes.
     pub(crate) async fn put_blob(
         self: Arc<Self>,
+        organisation: OrganisationName,
         digest: Digest,
         declared: Option<u64>,
         mut body: impl Incoming,
@@ -58,7 +61,7 @@ impl Platform {
         if declared.is_some_and(|length| length > limit) {
             return Err(UploadError::TooLarge(limit).into());
         }
-        if self.want_blob(&digest).await?.is_some() {
+        if self.want_blob(&digest, &organisation).await?.is_some() {
             // Read to its end all the same: closing on a client in mid-sentence would look like a failure to it.
             let mut length = 0;
             while let Some(bytes) = next(&mut body).await? {
@@ -91,7 +94,8 @@ impl Platform {
             let _guard = self.store.guard(&digest).await?;
             upload.publish().await?;
             let mut tx = self.store.write().await?;
-            blobs::insert(&mut tx, &digest, length, self.clock.now_ms()).await?;
+            let now = self.clock.now_ms();
+            blobs::insert(&mut tx, &digest, &organisation, length, now).await?;
             commit(tx).await?;
             Ok(Put::Stored)
         };
@@ -99,14 +103,14 @@ impl Platform {
         published.map_err(|_| Error::Internal("storing a blob broke off"))?
     }
 
-    /// The blob's size if it is stored; the grace period starts anew for somebody who asks with an API key.
+    /// The blob's size if the asker has it; the grace period starts anew for somebody who asks with an API key.
     pub(crate) async fn blob_size(
         &self,
         digest: &Digest,
         principal: &Principal,
     ) -> Result<u64, Error> {
         let size = match principal {
-            Principal::Key(_) => self.want_blob(digest).await?,
+            Principal::Key(key) => self.want_blob(digest, &key.organisation).await?,
             Principal::Node(node) => {
                 let mut tx = self.store.read().await?;
                 if !blobs::is_leased_to(&mut tx, digest, node).await? {
@@ -135,6 +139,9 @@ impl Platform {
     pub(crate) async fn collect_blobs(&self) -> Result<usize, Error> {
         let grace = u64::try_from(self.blob_grace.as_millis()).unwrap_or(u64::MAX);
         let before = self.clock.now_ms().saturating_sub(grace);
+        let mut tx = self.store.write_alone().await?;
+        blobs::forget_holders(&mut tx, before).await?;
+        commit(tx).await?;
         let mut collected = 0;
         loop {
             let mut tx = self.store.read().await?;
@@ -176,20 +183,25 @@ impl Platform {
         Ok(blobs::size(&mut tx, digest).await?.is_some())
     }
 
-    async fn want_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+    async fn want_blob(
+        &self,
+        digest: &Digest,
+        organisation: &OrganisationName,
+    ) -> Result<Option<u64>, Error> {
         let now = self.clock.now_ms();
         let grace = u64::try_from(self.blob_grace.as_millis()).unwrap_or(u64::MAX);
         let mut tx = self.store.read().await?;
-        let size = blobs::size(&mut tx, digest).await?;
-        let stale = blobs::is_stale(&mut tx, digest, now.saturating_sub(grace / 2)).await?;
+        let size = blobs::held_size(&mut tx, digest, organisation).await?;
+        let since = now.saturating_sub(grace / 2);
+        let stale = blobs::is_stale(&mut tx, digest, organisation, since).await?;
         drop(tx);
         if size.is_none() || !stale {
             return Ok(size);
         }
         let mut tx = self.store.write().await?;
-        blobs::touch(&mut tx, digest, now).await?;
+        blobs::touch(&mut tx, digest, organisation, now).await?;
         // It may have been collected since it was read.
-        let size = blobs::size(&mut tx, digest).await?;
+        let size = blobs::held_size(&mut tx, digest, organisation).await?;
         commit(tx).await?;
         Ok(size)
     }

@@ -2,7 +2,7 @@
 
 use nacre_protocol::api::{CreateDeployment, Deployment};
 use nacre_protocol::control::FunctionState;
-use nacre_protocol::ids::DeploymentId;
+use nacre_protocol::ids::{DeploymentId, OrganisationName};
 
 use super::{Answer, Changed, Idempotency, Platform, random_id};
 use crate::error::Error;
@@ -16,6 +16,7 @@ impl Platform {
     /// Makes the function's live deployment in place of the one before, and places it.
     pub(crate) async fn deploy(
         &self,
+        organisation: &OrganisationName,
         order: &CreateDeployment,
         once: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
@@ -33,7 +34,7 @@ impl Platform {
         if let Some(answer) = Idempotency::repeated(once, &mut tx, now).await? {
             return Ok(answer);
         }
-        if !functions::exists(&mut tx, &order.function).await? {
+        if !functions::exists(&mut tx, &order.function, organisation).await? {
             return Err(Error::FunctionNotFound(order.function.clone()));
         }
         let version = functions::version(&mut tx, &order.digest).await?;
@@ -55,6 +56,7 @@ impl Platform {
     /// Where a deployment stands; waits up to `wait_ms` while that is `after`.
     pub(crate) async fn deployment(
         &self,
+        organisation: &OrganisationName,
         id: DeploymentId,
         after: FunctionState,
         wait_ms: u64,
@@ -62,7 +64,7 @@ impl Platform {
         let mut wait = self.wakers.wait(Topic::Deployment(id), wait_ms);
         loop {
             let mut tx = self.store.read().await?;
-            let deployment = deployments::get(&mut tx, &id).await?;
+            let deployment = deployments::owned(&mut tx, &id, organisation).await?;
             drop(tx);
             let deployment = deployment.ok_or(Error::DeploymentNotFound(id))?;
             if deployment.state != after || !wait.again().await {

@@ -3,7 +3,7 @@
 use nacre_protocol::api::{CreateVersion, Function, Page};
 use nacre_protocol::bundle::{Bundle, MAX_BUNDLE_MANIFEST};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, OrganisationName};
 use nacre_protocol::manifest::{FunctionManifest, MANIFEST_FILE, MAX_MANIFEST, ManifestError};
 
 use super::{Answer, Changed, Idempotency, Platform};
@@ -15,25 +15,35 @@ use crate::store::{Connection, StoreError, Transaction, blobs, commit, deploymen
 pub(super) const MAX_VERSIONS: u32 = 100;
 
 impl Platform {
-    /// Makes a version out of stored blobs. The same digest again is the same version.
+    /// Makes a version out of blobs that the organisation put. The same digest again is the same version.
+    ///
+    /// Names are the platform's, not the organisation's: gateways and callers find a function by its name alone. So a name
+    /// that somebody else has is refused as taken, the one thing that an organisation learns of another's functions. It is
+    /// said only here, to somebody who put a whole bundle of that name; everywhere else the function is not there.
     pub(crate) async fn create_version(
         &self,
+        organisation: &OrganisationName,
         request: CreateVersion,
         once: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         let now = self.clock.now_ms();
-        let described = self.describe(&request.digest).await;
+        let described = self.describe(organisation, &request.digest).await;
         let mut tx = self.store.write().await?;
         // A repetition is answered as the first time, even if the blobs have gone since.
         if let Some(answer) = Idempotency::repeated(once, &mut tx, now).await? {
             return Ok(answer);
         }
         let (bundle, manifest) = described?;
-        check_layers(&mut tx, &request.digest, &bundle).await?;
+        check_layers(&mut tx, organisation, &request.digest, &bundle).await?;
+        let name = &manifest.function.name;
+        let owner = functions::organisation(&mut tx, name).await?;
+        if owner.is_some_and(|owner| owner != *organisation) {
+            return Err(Error::FunctionNameTaken(name.clone()));
+        }
         let version = match functions::version(&mut tx, &request.digest).await? {
             Some(version) => version,
             None => {
-                let new = new_version(request.digest, &bundle, &manifest);
+                let new = new_version(organisation, request.digest, &bundle, &manifest);
                 let version = functions::insert_version(&mut tx, &new, now).await?;
                 functions::prune_versions(&mut tx, &new.function, MAX_VERSIONS).await?;
                 version
@@ -48,10 +58,11 @@ impl Platform {
     /// Reads the manifest and `nacre.toml`.
     pub(super) async fn describe(
         &self,
+        organisation: &OrganisationName,
         digest: &Digest,
     ) -> Result<(Bundle, FunctionManifest), Error> {
         let bytes = self
-            .small_blob(digest, "the manifest", MAX_BUNDLE_MANIFEST)
+            .small_blob(organisation, digest, "the manifest", MAX_BUNDLE_MANIFEST)
             .await?;
         let bundle = Bundle::from_oci_manifest(&bytes).map_err(VersionError::from)?;
         let toml = bundle
@@ -61,7 +72,7 @@ impl Platform {
             return Err(VersionError::from(ManifestError::NotText).into());
         }
         let bytes = self
-            .small_blob(&toml.digest, MANIFEST_FILE, MAX_MANIFEST)
+            .small_blob(organisation, &toml.digest, MANIFEST_FILE, MAX_MANIFEST)
             .await?;
         let manifest = FunctionManifest::from_toml(&bytes).map_err(VersionError::from)?;
         if bundle.file(&manifest.model.file).is_none() {
@@ -72,12 +83,13 @@ impl Platform {
 
     async fn small_blob(
         &self,
+        organisation: &OrganisationName,
         digest: &Digest,
         what: &str,
         limit: usize,
     ) -> Result<bytes::Bytes, Error> {
         let mut tx = self.store.read().await?;
-        match blobs::size(&mut tx, digest).await? {
+        match blobs::held_size(&mut tx, digest, organisation).await? {
             None => Err(VersionError::Missing(format!("{what} ({digest})")).into()),
             Some(size) if size > limit as u64 => {
                 let error = nacre_protocol::bundle::BundleError::TooLarge;
@@ -88,9 +100,14 @@ impl Platform {
     }
 
     /// A page of functions, by name.
-    pub(crate) async fn functions(&self, after: &str, limit: u32) -> Result<Page<Function>, Error> {
+    pub(crate) async fn functions(
+        &self,
+        organisation: &OrganisationName,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<Function>, Error> {
         let mut tx = self.store.read().await?;
-        let mut names = functions::names(&mut tx, after, limit + 1).await?;
+        let mut names = functions::names(&mut tx, organisation, after, limit + 1).await?;
         let more = names.len() > limit as usize;
         names.truncate(limit as usize);
         let next = names.last().filter(|_| more).map(ToString::to_string);
@@ -102,19 +119,27 @@ impl Platform {
     }
 
     /// One function.
-    pub(crate) async fn function(&self, name: FunctionName) -> Result<Function, Error> {
+    pub(crate) async fn function(
+        &self,
+        organisation: &OrganisationName,
+        name: FunctionName,
+    ) -> Result<Function, Error> {
         let mut tx = self.store.read().await?;
-        if !functions::exists(&mut tx, &name).await? {
+        if !functions::exists(&mut tx, &name, organisation).await? {
             return Err(Error::FunctionNotFound(name));
         }
         Ok(assemble(&mut tx, name).await?)
     }
 
     /// Ends the function's deployment and forgets its versions and log. Its blobs are collected later.
-    pub(crate) async fn delete_function(&self, name: &FunctionName) -> Result<(), Error> {
+    pub(crate) async fn delete_function(
+        &self,
+        organisation: &OrganisationName,
+        name: &FunctionName,
+    ) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
-        if !functions::exists(&mut tx, name).await? {
+        if !functions::exists(&mut tx, name, organisation).await? {
             return Err(Error::FunctionNotFound(name.clone()));
         }
         let (gone, nodes) = deployments::of_function(&mut tx, name).await?;
@@ -128,12 +153,18 @@ impl Platform {
     }
 }
 
-fn new_version(digest: Digest, bundle: &Bundle, manifest: &FunctionManifest) -> NewVersion {
+fn new_version(
+    organisation: &OrganisationName,
+    digest: Digest,
+    bundle: &Bundle,
+    manifest: &FunctionManifest,
+) -> NewVersion {
     let layers = bundle.files().iter().map(|file| file.digest);
     let mut blobs: Vec<Digest> = layers.chain([digest]).collect();
     blobs.sort();
     blobs.dedup();
     NewVersion {
+        organisation: organisation.clone(),
         function: manifest.function.name.clone(),
         digest,
         memory_bytes: manifest.limits.memory.bytes(),
@@ -144,15 +175,19 @@ fn new_version(digest: Digest, bundle: &Bundle, manifest: &FunctionManifest) -> 
 /// Within the transaction, so that no blob is collected between the look and the version that needs it.
 async fn check_layers(
     tx: &mut Transaction,
+    organisation: &OrganisationName,
     manifest: &Digest,
     bundle: &Bundle,
 ) -> Result<(), Error> {
     let mut missing = Vec::new();
-    if blobs::size(tx, manifest).await?.is_none() {
+    if blobs::held_size(tx, manifest, organisation)
+        .await?
+        .is_none()
+    {
         missing.push(format!("the manifest ({manifest})"));
     }
     for file in bundle.files() {
-        match blobs::size(tx, &file.digest).await? {
+        match blobs::held_size(tx, &file.digest, organisation).await? {
             None => missing.push(format!("{} ({})", file.name, file.digest)),
             Some(stored) if stored != file.size => {
                 let error = VersionError::Size {

@@ -1,7 +1,7 @@
 //! Functions' logs.
 
 use nacre_protocol::api::{LogLine, Page};
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, OrganisationName};
 
 use super::Platform;
 use crate::error::Error;
@@ -15,6 +15,7 @@ impl Platform {
     /// Lines after a cursor; waits up to `wait_ms` while there are none.
     pub(crate) async fn logs(
         &self,
+        organisation: &OrganisationName,
         function: &FunctionName,
         after: u64,
         limit: u32,
@@ -23,7 +24,7 @@ impl Platform {
         let mut wait = self.wakers.wait(Topic::Logs(function.clone()), wait_ms);
         loop {
             let mut tx = self.store.read().await?;
-            if !functions::exists(&mut tx, function).await? {
+            if !functions::exists(&mut tx, function, organisation).await? {
                 return Err(Error::FunctionNotFound(function.clone()));
             }
             let mut items = logs::after(&mut tx, function, after, limit + 1).await?;

@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacre_attestation_verifier::{Policy, Roots};
-use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, LeaseId, NodeId};
+use nacre_protocol::api::keys::Scope;
+use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, LeaseId, NodeId, OrganisationName};
 
 pub(crate) use blobs::Put;
 pub(crate) use jobs::{Attempt, Ending, Holder, Phase, Progress, ResultBody, WebhookSecret};
@@ -61,9 +62,22 @@ pub(crate) struct Platform {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Principal {
     /// The holder of an API key.
-    Key(KeyId),
+    Key(Key),
     /// A registered node.
     Node(NodeId),
+}
+
+/// An API key that was presented and holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Its public id.
+    pub id: KeyId,
+    /// Whose things it opens. What belongs to another organisation is not there for its holder.
+    pub organisation: OrganisationName,
+    /// What it may be used for.
+    pub scopes: BTreeSet<Scope>,
+    /// From when on it is refused.
+    pub expires_ms: Option<u64>,
 }
 
 impl Platform {
@@ -102,19 +116,25 @@ impl Platform {
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Principal, Error> {
         let presented = Presented::parse(token).ok_or(Error::Unauthenticated)?;
         let mut tx = self.store.read().await?;
-        let (principal, presented, stored) = match presented {
+        match presented {
             Presented::ApiKey(id, hash) => {
-                let stored = keys::hash(&mut tx, &id).await?;
-                (Principal::Key(id), hash, stored)
+                let stored = keys::stored(&mut tx, &id, self.clock.now_ms()).await?;
+                let stored = stored.filter(|stored| stored.is(&hash));
+                let stored = stored.ok_or(Error::Unauthenticated)?;
+                Ok(Principal::Key(Key {
+                    id,
+                    organisation: stored.organisation,
+                    scopes: stored.scopes,
+                    expires_ms: stored.expires_ms,
+                }))
             }
             Presented::Node(id, hash) => {
                 let stored = node_rows::token(&mut tx, &id).await?;
-                (Principal::Node(id), hash, stored)
+                let stored = stored.filter(|stored| stored.matches(&hash));
+                stored
+                    .map(|_| Principal::Node(id))
+                    .ok_or(Error::Unauthenticated)
             }
-        };
-        match stored {
-            Some(stored) if stored.matches(&presented) => Ok(principal),
-            _ => Err(Error::Unauthenticated),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Principal;
+use super::Key;
 use crate::error::Error;
 use crate::store::Transaction;
 use crate::store::idempotency::{self, Kept};
@@ -45,18 +45,9 @@ pub(crate) struct Idempotency {
 }
 
 impl Idempotency {
-    /// The key of a principal for this method, path and body.
-    pub(crate) fn new(
-        principal: &Principal,
-        key: String,
-        method: &str,
-        path: &str,
-        body: &[u8],
-    ) -> Self {
-        let principal = match principal {
-            Principal::Key(id) => format!("key:{id}"),
-            Principal::Node(id) => format!("node:{id}"),
-        };
+    /// What the holder of `of` calls this method, path and body.
+    pub(crate) fn new(of: &Key, key: String, method: &str, path: &str, body: &[u8]) -> Self {
+        let principal = format!("key:{}", of.id);
         let mut hash = Sha256::new();
         for part in [method.as_bytes(), path.as_bytes(), body] {
             hash.update((part.len() as u64).to_be_bytes());

@@ -1,7 +1,7 @@
 //! Which blobs the object store holds, and what needs them.
 
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::NodeId;
+use nacre_protocol::ids::{NodeId, OrganisationName};
 use sqlx::query;
 
 use super::{Connection, RowExt as _, StoreError, big};
@@ -15,10 +15,28 @@ pub(crate) async fn size(on: &mut Connection, digest: &Digest) -> Result<Option<
     row.map(|row| row.number("size")).transpose()
 }
 
-/// Records a blob that the object store holds whole.
+/// The size of a stored blob whose bytes the organisation sent.
+pub(crate) async fn held_size(
+    on: &mut Connection,
+    digest: &Digest,
+    organisation: &OrganisationName,
+) -> Result<Option<u64>, StoreError> {
+    let row = query(
+        "SELECT b.size FROM blobs b JOIN blob_holders h ON h.blob = b.digest
+         WHERE b.digest = $1 AND h.organisation = $2",
+    )
+    .bind(digest.to_string())
+    .bind(organisation.as_str())
+    .fetch_optional(on)
+    .await?;
+    row.map(|row| row.number("size")).transpose()
+}
+
+/// Records a blob that the object store holds whole, and that the organisation has it.
 pub(crate) async fn insert(
     on: &mut Connection,
     digest: &Digest,
+    organisation: &OrganisationName,
     size: u64,
     now_ms: u64,
 ) -> Result<(), StoreError> {
@@ -29,36 +47,72 @@ pub(crate) async fn insert(
     .bind(digest.to_string())
     .bind(big(size)?)
     .bind(big(now_ms)?)
+    .execute(&mut *on)
+    .await?;
+    query(
+        "INSERT INTO blob_holders (organisation, blob, touched_ms) VALUES ($1, $2, $3)
+         ON CONFLICT (organisation, blob) DO UPDATE SET touched_ms = excluded.touched_ms",
+    )
+    .bind(organisation.as_str())
+    .bind(digest.to_string())
+    .bind(big(now_ms)?)
     .execute(on)
     .await?;
     Ok(())
 }
 
-/// Whether somebody who means to use the blob has to say so with [`touch`]: it was not touched since `since_ms`.
+/// Whether an organisation that means to use the blob has to say so with [`touch`]: it did not since `since_ms`.
 pub(crate) async fn is_stale(
     on: &mut Connection,
     digest: &Digest,
+    organisation: &OrganisationName,
     since_ms: u64,
 ) -> Result<bool, StoreError> {
-    let row = query("SELECT digest FROM blobs WHERE digest = $1 AND touched_ms < $2")
-        .bind(digest.to_string())
-        .bind(big(since_ms)?)
-        .fetch_optional(on)
-        .await?;
+    let row = query(
+        "SELECT blob FROM blob_holders WHERE blob = $1 AND organisation = $2 AND touched_ms < $3",
+    )
+    .bind(digest.to_string())
+    .bind(organisation.as_str())
+    .bind(big(since_ms)?)
+    .fetch_optional(on)
+    .await?;
     Ok(row.is_some())
 }
 
-/// Says that somebody means to use the blob soon.
+/// Says that an organisation which has the blob means to use it soon.
 pub(crate) async fn touch(
     on: &mut Connection,
     digest: &Digest,
+    organisation: &OrganisationName,
     now_ms: u64,
 ) -> Result<(), StoreError> {
+    query("UPDATE blob_holders SET touched_ms = $1 WHERE blob = $2 AND organisation = $3")
+        .bind(big(now_ms)?)
+        .bind(digest.to_string())
+        .bind(organisation.as_str())
+        .execute(&mut *on)
+        .await?;
     query("UPDATE blobs SET touched_ms = $1 WHERE digest = $2")
         .bind(big(now_ms)?)
         .bind(digest.to_string())
         .execute(on)
         .await?;
+    Ok(())
+}
+
+/// Forgets that organisations have blobs which no version of theirs has and which they did not ask for since `before_ms`:
+/// what keeps the bytes is then somebody else's need of them, which is none of theirs.
+pub(crate) async fn forget_holders(on: &mut Connection, before_ms: u64) -> Result<(), StoreError> {
+    query(
+        "DELETE FROM blob_holders WHERE touched_ms < $1 AND NOT EXISTS (
+             SELECT 1 FROM version_blobs b
+             JOIN versions v ON v.digest = b.version
+             JOIN functions f ON f.name = v.function
+             WHERE b.blob = blob_holders.blob AND f.organisation = blob_holders.organisation)",
+    )
+    .bind(big(before_ms)?)
+    .execute(on)
+    .await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use nacre_protocol::api::{CreateDeployment, Deployment, Lease};
 use nacre_protocol::control::FunctionState;
-use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId};
+use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId, OrganisationName};
 use sqlx::any::AnyRow;
 use sqlx::query;
 
@@ -18,6 +18,26 @@ pub(crate) async fn get(
         .bind(id.to_string())
         .fetch_optional(&mut *on)
         .await?;
+    match row {
+        Some(row) => assemble(on, &row).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same, of an organisation's function.
+pub(crate) async fn owned(
+    on: &mut Connection,
+    id: &DeploymentId,
+    organisation: &OrganisationName,
+) -> Result<Option<Deployment>, StoreError> {
+    let row = query(
+        "SELECT d.* FROM deployments d JOIN functions f ON f.name = d.function
+         WHERE d.id = $1 AND f.organisation = $2",
+    )
+    .bind(id.to_string())
+    .bind(organisation.as_str())
+    .fetch_optional(&mut *on)
+    .await?;
     match row {
         Some(row) => assemble(on, &row).await.map(Some),
         None => Ok(None),

@@ -2,7 +2,7 @@
 
 use nacre_protocol::api::Version;
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, OrganisationName};
 use sqlx::any::AnyRow;
 use sqlx::query;
 
@@ -45,6 +45,8 @@ fn read_version(row: &AnyRow) -> Result<Version, StoreError> {
 /// A version to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct NewVersion {
+    /// Whose function it is, if it is new; otherwise it is this organisation's already.
+    pub organisation: OrganisationName,
     /// Whose version.
     pub function: FunctionName,
     /// The manifest's digest.
@@ -62,11 +64,12 @@ pub(crate) async fn insert_version(
     now_ms: u64,
 ) -> Result<Version, StoreError> {
     let row = query(
-        "INSERT INTO functions (name, last_version, last_log) VALUES ($1, 1, 0)
+        "INSERT INTO functions (name, organisation, last_version, last_log) VALUES ($1, $2, 1, 0)
          ON CONFLICT (name) DO UPDATE SET last_version = functions.last_version + 1
          RETURNING last_version",
     )
     .bind(new.function.as_str())
+    .bind(new.organisation.as_str())
     .fetch_one(&mut *on)
     .await?;
     let version = Version {
@@ -116,26 +119,47 @@ pub(crate) async fn prune_versions(
     Ok(())
 }
 
-/// Whether the function is there.
-pub(crate) async fn exists(on: &mut Connection, name: &FunctionName) -> Result<bool, StoreError> {
-    let row = query("SELECT name FROM functions WHERE name = $1")
+/// Whether the organisation has such a function.
+pub(crate) async fn exists(
+    on: &mut Connection,
+    name: &FunctionName,
+    organisation: &OrganisationName,
+) -> Result<bool, StoreError> {
+    let row = query("SELECT name FROM functions WHERE name = $1 AND organisation = $2")
         .bind(name.as_str())
+        .bind(organisation.as_str())
         .fetch_optional(on)
         .await?;
     Ok(row.is_some())
 }
 
-/// Names after `after`, in order.
+/// Whose function it is, if there is one of this name.
+pub(crate) async fn organisation(
+    on: &mut Connection,
+    name: &FunctionName,
+) -> Result<Option<OrganisationName>, StoreError> {
+    let row = query("SELECT organisation FROM functions WHERE name = $1")
+        .bind(name.as_str())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| row.parsed("organisation")).transpose()
+}
+
+/// An organisation's functions: names after `after`, in order.
 pub(crate) async fn names(
     on: &mut Connection,
+    organisation: &OrganisationName,
     after: &str,
     limit: u32,
 ) -> Result<Vec<FunctionName>, StoreError> {
-    let rows = query("SELECT name FROM functions WHERE name > $1 ORDER BY name LIMIT $2")
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(on)
-        .await?;
+    let rows = query(
+        "SELECT name FROM functions WHERE organisation = $1 AND name > $2 ORDER BY name LIMIT $3",
+    )
+    .bind(organisation.as_str())
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(on)
+    .await?;
     rows.iter().map(|row| row.parsed("name")).collect()
 }
 

@@ -10,14 +10,14 @@ mod settle;
 
 use nacre_protocol::api::jobs::JobFailure;
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::{FunctionName, JobId, LeaseId, NodeId};
+use nacre_protocol::ids::{FunctionName, JobId, LeaseId, NodeId, OrganisationName};
 use sqlx::query;
 
 use super::{Connection, RowExt as _, StoreError, big};
 use crate::platform::{Ending, Holder, Phase, Progress};
 
 pub(crate) use objects::{expire_object, expired_objects, forget_object, note_object};
-pub(crate) use read::{get, page};
+pub(crate) use read::{get, owned, page};
 pub(crate) use settle::{
     Incident, Settlement, boot_keys, end_attempt, forget_kept, insert_incident, keep_until, kept,
     settle, settlement,
@@ -27,6 +27,8 @@ pub(crate) use settle::{
 #[derive(Debug, Clone)]
 pub(crate) struct JobRow {
     pub id: JobId,
+    /// Whose job it is.
+    pub organisation: OrganisationName,
     /// The id of the API key that made it.
     pub owner: String,
     pub function: FunctionName,
@@ -60,8 +62,8 @@ pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), Stor
     query(
         "INSERT INTO jobs (id, owner, function, digest, fingerprint, state, attempt, tries, due_ms,
              lease_until_ms, avoid_until_ms, deadline_ms, max_lease_price, webhook, result_key,
-             input_size, input_digest, input_object, created_ms)
-         VALUES ($1, $2, $3, $4, $5, 'queued', 0, 0, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $6)",
+             input_size, input_digest, input_object, created_ms, organisation)
+         VALUES ($1, $2, $3, $4, $5, 'queued', 0, 0, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $6, $14)",
     )
     .bind(job.id.to_string())
     .bind(&job.owner)
@@ -76,6 +78,7 @@ pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), Stor
     .bind(big(job.input.size)?)
     .bind(job.input.digest.to_string())
     .bind(job.input.object.clone())
+    .bind(job.organisation.as_str())
     .execute(on)
     .await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! The schema, step by step. Steps are never changed and never taken back.
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
 
 use super::{StoreError, Transaction};
 
@@ -9,8 +9,20 @@ static STEPS: Migrator = sqlx::migrate!();
 
 /// Takes the steps that are missing, all or none; refuses a database that another program's steps made.
 pub(super) async fn run(tx: &mut Transaction) -> Result<(), StoreError> {
+    take(tx, STEPS.migrations.to_vec()).await
+}
+
+/// Takes the steps up to this one, as a program of that time did.
+#[cfg(test)]
+pub(super) async fn run_until(tx: &mut Transaction, last: i64) -> Result<(), StoreError> {
+    let steps = STEPS.migrations.iter();
+    let until = steps.filter(|step| step.version <= last).cloned().collect();
+    take(tx, until).await
+}
+
+async fn take(tx: &mut Transaction, steps: Vec<Migration>) -> Result<(), StoreError> {
     let mut steps = Migrator {
-        migrations: STEPS.migrations.clone(),
+        migrations: steps.into(),
         ..Migrator::DEFAULT
     };
     // The transaction has its turn to write: whoever comes at the same moment waits, and finds it done.

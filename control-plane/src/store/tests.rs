@@ -356,3 +356,39 @@ async fn odd_folders_can_hold_a_database() {
         assert!(folder.join(engine::DATABASE_FILE).is_file());
     }
 }
+
+#[tokio::test]
+async fn what_was_there_before_organisations_belongs_to_the_default_one() {
+    let place = Place::new();
+    // The schema as the program before had it, with one of everything.
+    let (engine, pools) = engine::open(&place.database).await.unwrap();
+    let mut tx = pools.writers.begin_with(engine.write()).await.unwrap();
+    migrations::run_until(&mut tx, 8).await.unwrap();
+    for sql in [
+        "INSERT INTO api_keys (id, name, secret_sha256, created_ms) VALUES ('0011223344556677', 'k', '', 1)",
+        "INSERT INTO blobs (digest, size, touched_ms) VALUES ('sha256:b', 1, 7)",
+        "INSERT INTO functions (name, last_version, last_log) VALUES ('iris', 1, 0)",
+        "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256, revision, online, seen_ms, registered_ms)
+         VALUES ('n', 'o', 'e', 1, 1, 'b', 't', 1, TRUE, 1, 1)",
+    ] {
+        query(sql).execute(&mut *tx).await.unwrap();
+    }
+    commit(tx).await.unwrap();
+    pools.close().await;
+
+    let store = place.open().await;
+    let mut tx = store.read().await.unwrap();
+    for sql in [
+        "SELECT organisation AS o FROM api_keys",
+        "SELECT organisation AS o FROM functions",
+        "SELECT organisation AS o FROM nodes",
+        "SELECT organisation AS o FROM blob_holders WHERE blob = 'sha256:b' AND touched_ms = 7",
+        "SELECT name AS o FROM organisations",
+    ] {
+        let rows = query(sql).fetch_all(&mut *tx).await.unwrap();
+        let owners: Vec<String> = rows.iter().map(|row| row.get("o")).collect();
+        assert_eq!(owners, ["default"], "{sql}");
+    }
+    let keys = keys::list(&mut tx).await.unwrap();
+    assert_eq!(keys[0].scopes, nacre_protocol::api::keys::Scope::ALL.into());
+}

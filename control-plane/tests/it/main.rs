@@ -13,6 +13,7 @@ mod document;
 mod functions;
 mod idempotency;
 mod nodes;
+mod organisations;
 mod postgres;
 mod registration;
 mod replicas;

@@ -1,6 +1,6 @@
 //! Callers take jobs back.
 
-use nacre_protocol::ids::JobId;
+use nacre_protocol::ids::{JobId, OrganisationName};
 
 use super::machine::{Event, Phase};
 use crate::error::{Error, JobError};
@@ -10,10 +10,15 @@ use crate::store::jobs;
 impl Platform {
     /// Cancels a job that has not ended, and deletes its input and result. The job itself can be asked about as long as any
     /// other, so that its id is not taken for a new job's.
-    pub(crate) async fn delete_job(&self, id: JobId) -> Result<(), Error> {
+    pub(crate) async fn delete_job(
+        &self,
+        organisation: &OrganisationName,
+        id: JobId,
+    ) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
         let job = jobs::lock(&mut tx, &id).await?;
+        let job = job.filter(|job| job.organisation == *organisation);
         let mut job = job.ok_or(JobError::NotFound(id))?;
         let mut changed = Changed::default().job(id);
         if !matches!(job.progress.phase, Phase::Ended(_)) {

@@ -1,6 +1,6 @@
 //! Inputs that follow their jobs, and whom sealed ones are sealed to.
 
-use nacre_protocol::ids::JobId;
+use nacre_protocol::ids::{JobId, OrganisationName};
 use nacre_protocol::sealed::SealedJob;
 
 use super::bytes::must_be;
@@ -14,12 +14,13 @@ impl Platform {
     /// Takes an input that was said to follow.
     pub(crate) async fn put_job_input(
         &self,
+        organisation: &OrganisationName,
         id: JobId,
         declared: Option<u64>,
         body: impl Incoming,
     ) -> Result<(), Error> {
         let mut tx = self.store.read().await?;
-        let job = jobs::get(&mut tx, &id).await?;
+        let job = jobs::owned(&mut tx, &id, organisation).await?;
         drop(tx);
         let job = job.ok_or(JobError::NotFound(id))?;
         let limit = usize::try_from(job.input.size).unwrap_or(usize::MAX);

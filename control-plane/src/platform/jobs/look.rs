@@ -2,7 +2,7 @@
 
 use nacre_protocol::api::Page;
 use nacre_protocol::api::jobs::Job;
-use nacre_protocol::ids::JobId;
+use nacre_protocol::ids::{JobId, OrganisationName};
 
 use super::view;
 use crate::error::{Error, JobError};
@@ -19,10 +19,15 @@ pub(crate) struct ResultOut {
 
 impl Platform {
     /// Where a job stands; waits up to `wait_ms` until it has ended.
-    pub(crate) async fn job(&self, id: JobId, wait_ms: u64) -> Result<Job, Error> {
+    pub(crate) async fn job(
+        &self,
+        organisation: &OrganisationName,
+        id: JobId,
+        wait_ms: u64,
+    ) -> Result<Job, Error> {
         let mut wait = self.wakers.wait(Topic::Job(id), wait_ms);
         loop {
-            let job = self.look_at_job(&id).await?;
+            let job = self.look_at_job(organisation, &id).await?;
             if job.state.is_final() || !wait.again().await {
                 return Ok(job);
             }
@@ -30,13 +35,18 @@ impl Platform {
     }
 
     /// A page of jobs, the latest first.
-    pub(crate) async fn jobs(&self, after: &str, limit: u32) -> Result<Page<Job>, Error> {
+    pub(crate) async fn jobs(
+        &self,
+        organisation: &OrganisationName,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<Job>, Error> {
         let after = match after {
             "" => None,
             cursor => Some(view::cursor(cursor)?),
         };
         let mut tx = self.store.read().await?;
-        let mut rows = jobs::page(&mut tx, after, limit + 1).await?;
+        let mut rows = jobs::page(&mut tx, organisation, after, limit + 1).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| more).map(view::cursor_of);
@@ -49,9 +59,13 @@ impl Platform {
     }
 
     /// A job's result as carried.
-    pub(crate) async fn job_result(&self, id: JobId) -> Result<ResultOut, Error> {
+    pub(crate) async fn job_result(
+        &self,
+        organisation: &OrganisationName,
+        id: JobId,
+    ) -> Result<ResultOut, Error> {
         let mut tx = self.store.read().await?;
-        let job = jobs::get(&mut tx, &id).await?;
+        let job = jobs::owned(&mut tx, &id, organisation).await?;
         let job = job.ok_or(JobError::NotFound(id))?;
         let settlement = jobs::settlement(&mut tx, &id).await?;
         drop(tx);
@@ -73,9 +87,9 @@ impl Platform {
         })
     }
 
-    pub(super) async fn look_at_job(&self, id: &JobId) -> Result<Job, Error> {
+    async fn look_at_job(&self, organisation: &OrganisationName, id: &JobId) -> Result<Job, Error> {
         let mut tx = self.store.read().await?;
-        let job = jobs::get(&mut tx, id).await?;
+        let job = jobs::owned(&mut tx, id, organisation).await?;
         let job = job.ok_or(JobError::NotFound(*id))?;
         let settlement = jobs::settlement(&mut tx, id).await?;
         Ok(view::job(&job, settlement.as_ref()))

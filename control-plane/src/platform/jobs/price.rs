@@ -1,6 +1,7 @@
 //! What a job may cost.
 
 use nacre_protocol::api::jobs::CreateJob;
+use nacre_protocol::ids::OrganisationName;
 use nacre_protocol::manifest::FunctionManifest;
 
 use crate::error::Error;
@@ -8,14 +9,18 @@ use crate::platform::Platform;
 
 impl Platform {
     /// The most that a lease may cost which runs the job.
-    pub(super) async fn price_ceiling(&self, request: &CreateJob) -> Result<Option<u64>, Error> {
+    pub(super) async fn price_ceiling(
+        &self,
+        organisation: &OrganisationName,
+        request: &CreateJob,
+    ) -> Result<Option<u64>, Error> {
         let Some(max_price) = request.max_price else {
             return Ok(None);
         };
         if i64::try_from(max_price).is_err() {
             return Err(Error::MaxPrice);
         }
-        let (_, manifest) = self.describe(&request.digest).await?;
+        let (_, manifest) = self.describe(organisation, &request.digest).await?;
         Ok(Some(ceiling(max_price, &manifest)))
     }
 }

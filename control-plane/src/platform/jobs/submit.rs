@@ -2,16 +2,15 @@
 
 use nacre_protocol::api::jobs::{CreateJob, JobPayload};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::JobId;
+use nacre_protocol::ids::{JobId, OrganisationName};
 
 use super::input::recipients;
 use super::machine::Progress;
 use super::view;
 use crate::error::{Error, JobError};
-use crate::platform::{Answer, Changed, Idempotency, Platform};
+use crate::platform::{Answer, Changed, Idempotency, Key, Platform};
 use crate::store::jobs::{self, Input, JobRow};
 use crate::store::{Transaction, commit, functions};
-use crate::token::KeyId;
 
 /// Furthest deadline, milliseconds from now.
 const MAX_AHEAD_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -22,13 +21,16 @@ impl Platform {
     pub(crate) async fn submit_job(
         &self,
         request: CreateJob,
-        owner: &KeyId,
+        key: &Key,
         once: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         let now = self.clock.now_ms();
         let fingerprint = fingerprint(&request)?;
         // A repetition is answered as the first time, even if its deadline has passed since.
-        if let Some(answer) = self.answered(&request.id, &fingerprint, once, now).await? {
+        if let Some(answer) = self
+            .answered(key, &request.id, &fingerprint, once, now)
+            .await?
+        {
             return Ok(answer);
         }
         let ahead = request.deadline_ms.checked_sub(now);
@@ -38,8 +40,8 @@ impl Platform {
         if let Some(webhook) = &request.webhook {
             self.webhooks.check(webhook)?;
         }
-        self.check_version(&request).await?;
-        let max_lease_price = self.price_ceiling(&request).await?;
+        self.check_version(&key.organisation, &request).await?;
+        let max_lease_price = self.price_ceiling(&key.organisation, &request).await?;
         let mut salt = [0; 32];
         getrandom::fill(&mut salt)?;
         let carried = request.input.carried(salt);
@@ -51,7 +53,8 @@ impl Platform {
 
         let job = JobRow {
             id: request.id,
-            owner: owner.to_string(),
+            organisation: key.organisation.clone(),
+            owner: key.id.to_string(),
             function: request.function.clone(),
             digest: request.digest,
             fingerprint,
@@ -71,7 +74,7 @@ impl Platform {
             return Ok(answer);
         }
         if let Some(other) = jobs::get(&mut tx, &job.id).await? {
-            let answer = known(&mut tx, &other, &job.fingerprint).await?;
+            let answer = known(&mut tx, key, &other, &job.fingerprint).await?;
             Idempotency::keep(once, &mut tx, &answer, now).await?;
             commit(tx).await?;
             return Ok(answer);
@@ -89,6 +92,7 @@ impl Platform {
     /// What is answered where this came before: under the same idempotency key, or else under the same id.
     async fn answered(
         &self,
+        key: &Key,
         id: &JobId,
         fingerprint: &str,
         once: Option<&Idempotency>,
@@ -105,15 +109,19 @@ impl Platform {
         let Some(job) = jobs::get(&mut tx, id).await? else {
             return Ok(None);
         };
-        let answer = known(&mut tx, &job, fingerprint).await?;
+        let answer = known(&mut tx, key, &job, fingerprint).await?;
         Idempotency::keep(once, &mut tx, &answer, now_ms).await?;
         commit(tx).await?;
         Ok(Some(answer))
     }
 
-    async fn check_version(&self, request: &CreateJob) -> Result<(), Error> {
+    async fn check_version(
+        &self,
+        organisation: &OrganisationName,
+        request: &CreateJob,
+    ) -> Result<(), Error> {
         let mut tx = self.store.read().await?;
-        if !functions::exists(&mut tx, &request.function).await? {
+        if !functions::exists(&mut tx, &request.function, organisation).await? {
             return Err(Error::FunctionNotFound(request.function.clone()));
         }
         let version = functions::version(&mut tx, &request.digest).await?;
@@ -157,9 +165,15 @@ impl Platform {
     }
 }
 
-/// A job that is there, for whoever lays the same in again.
-async fn known(tx: &mut Transaction, job: &JobRow, fingerprint: &str) -> Result<Answer, Error> {
-    if job.fingerprint != fingerprint {
+/// A job that is there, for whoever of its organisation lays the same in again. Ids are drawn at random by those who lay jobs
+/// in: who draws another organisation's knew it before.
+async fn known(
+    tx: &mut Transaction,
+    key: &Key,
+    job: &JobRow,
+    fingerprint: &str,
+) -> Result<Answer, Error> {
+    if job.organisation != key.organisation || job.fingerprint != fingerprint {
         return Err(JobError::IdReused(job.id).into());
     }
     let settlement = jobs::settlement(tx, &job.id).await?;

@@ -1,7 +1,7 @@
 //! Rows of jobs.
 
 use nacre_protocol::api::jobs::JobFailure;
-use nacre_protocol::ids::JobId;
+use nacre_protocol::ids::{JobId, OrganisationName};
 use sqlx::any::AnyRow;
 use sqlx::query;
 
@@ -18,9 +18,24 @@ pub(crate) async fn get(on: &mut Connection, id: &JobId) -> Result<Option<JobRow
     row.map(|row| job(&row)).transpose()
 }
 
-/// Jobs, the latest first, after the one that `after` names by its time and id.
+/// One job of an organisation.
+pub(crate) async fn owned(
+    on: &mut Connection,
+    id: &JobId,
+    organisation: &OrganisationName,
+) -> Result<Option<JobRow>, StoreError> {
+    let row = query("SELECT * FROM jobs WHERE id = $1 AND organisation = $2")
+        .bind(id.to_string())
+        .bind(organisation.as_str())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| job(&row)).transpose()
+}
+
+/// An organisation's jobs, the latest first, after the one that `after` names by its time and id.
 pub(crate) async fn page(
     on: &mut Connection,
+    organisation: &OrganisationName,
     after: Option<(u64, JobId)>,
     limit: u32,
 ) -> Result<Vec<JobRow>, StoreError> {
@@ -29,12 +44,14 @@ pub(crate) async fn page(
         None => (i64::MAX, String::new()),
     };
     let rows = query(
-        "SELECT * FROM jobs WHERE created_ms < $1 OR (created_ms = $1 AND id < $2)
+        "SELECT * FROM jobs
+         WHERE organisation = $4 AND (created_ms < $1 OR (created_ms = $1 AND id < $2))
          ORDER BY created_ms DESC, id DESC LIMIT $3",
     )
     .bind(time)
     .bind(id)
     .bind(i64::from(limit))
+    .bind(organisation.as_str())
     .fetch_all(on)
     .await?;
     rows.iter().map(job).collect()
@@ -44,6 +61,7 @@ pub(crate) async fn page(
 pub(super) fn job(row: &AnyRow) -> Result<JobRow, StoreError> {
     Ok(JobRow {
         id: row.parsed("id")?,
+        organisation: row.parsed("organisation")?,
         owner: row.text("owner")?,
         function: row.parsed("function")?,
         digest: row.parsed("digest")?,
