@@ -60,7 +60,8 @@ struct DatabaseArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "database")]
     data: Option<PathBuf>,
     /// PostgreSQL instead, which several control planes may share: postgres://USER@HOST/NAME. The password may also be in
-    /// PGPASSWORD or ~/.pgpass, where no list of processes shows it.
+    /// PGPASSWORD or ~/.pgpass, where no list of processes shows it. Another machine is reached by TLS that verifies its
+    /// name, by the authorities of browsers or ?sslrootcert=FILE; ?sslmode=… says otherwise.
     #[arg(
         long,
         value_name = "postgres://…",

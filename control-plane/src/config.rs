@@ -4,14 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nacre_attestation_verifier::{Policy, Roots};
-use url::Url;
-
 use crate::clock::Clock;
-use crate::store::StoreError;
+use nacre_attestation_verifier::{Policy, Roots};
 
+mod database;
 mod jobs;
 
+pub use database::Database;
 pub(crate) use jobs::JobsArgs;
 pub use jobs::JobsConfig;
 
@@ -27,42 +26,6 @@ pub const DEFAULT_MAX_BLOB: u64 = 8 << 30;
 /// How long an unused blob is kept unless told otherwise: time enough between the upload of a function's first blob and
 /// the making of its version.
 pub const DEFAULT_BLOB_GRACE: Duration = Duration::from_secs(3600);
-
-/// Where the database is.
-#[derive(Clone)]
-pub enum Database {
-    /// SQLite in a folder, which is made if absent. One control plane uses it at a time.
-    Folder(PathBuf),
-    /// PostgreSQL, which several control planes may use. Their clocks must agree within a fraction of `offline_after`.
-    Postgres(Url),
-}
-
-impl Database {
-    /// `postgres://USER@HOST[:PORT]/NAME` or, through a Unix socket, `postgres:///NAME?host=/FOLDER`.
-    pub fn postgres(url: &str) -> Result<Self, StoreError> {
-        let refused = |why: &str| StoreError::Url(why.to_owned());
-        let url: Url = url
-            .parse()
-            .map_err(|error: url::ParseError| refused(&error.to_string()))?;
-        if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return Err(refused("it begins with postgres://"));
-        }
-        if url.path().len() < 2 && !url.query_pairs().any(|(key, _)| key == "dbname") {
-            return Err(refused("it names a database: postgres://HOST/NAME"));
-        }
-        Ok(Self::Postgres(url))
-    }
-}
-
-/// Without the password.
-impl core::fmt::Debug for Database {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Folder(folder) => f.debug_tuple("Folder").field(folder).finish(),
-            Self::Postgres(url) => write!(f, "Postgres({:?}{})", url.host_str(), url.path()),
-        }
-    }
-}
 
 /// Where the blobs are. Only control planes of one database use it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod idempotency;
 mod nodes;
 mod organisations;
 mod postgres;
+mod postgres_tls;
 mod registration;
 mod replicas;
 mod restart;

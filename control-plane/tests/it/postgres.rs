@@ -56,11 +56,18 @@ pub(crate) fn rerun(myself: &str) {
 pub(crate) struct Server {
     child: Child,
     folder: TempDir,
+    /// What it is told beyond the rest.
+    settings: Vec<String>,
 }
 
 impl Server {
     /// Starts one; `None`, and a line that says so, where PostgreSQL is not installed.
     pub(crate) fn start() -> Option<Self> {
+        Self::prepared(|_| Vec::new())
+    }
+
+    /// Starts one with more settings (`name=value`), which may name files that `prepare` put into its folder.
+    pub(crate) fn prepared(prepare: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(
                 std::env::var_os(REQUIRED).is_none_or(|value| value != "1"),
@@ -86,8 +93,18 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        let child = serve(folder.path());
-        let mut server = Self { child, folder };
+        let settings = prepare(folder.path());
+        if let Some((uid, gid)) = user {
+            for entry in std::fs::read_dir(folder.path()).unwrap() {
+                chown(entry.unwrap().path(), Some(uid), Some(gid)).unwrap();
+            }
+        }
+        let child = serve(folder.path(), &settings);
+        let mut server = Self {
+            child,
+            folder,
+            settings,
+        };
         server.wait();
         Some(server)
     }
@@ -99,7 +116,7 @@ impl Server {
 
     /// Starts it again on what it kept.
     pub(crate) fn resume(&mut self) {
-        self.child = serve(self.folder());
+        self.child = serve(self.folder(), &self.settings);
         self.wait();
     }
 
@@ -155,7 +172,7 @@ impl Drop for Server {
 }
 
 /// Not for a power cut: what is tested is who writes, not whether the disk does.
-fn serve(folder: &Path) -> Child {
+fn serve(folder: &Path, settings: &[String]) -> Child {
     as_servant(servant(), &programs().unwrap().join("postgres"))
         .arg("-D")
         .arg(folder.join("data"))
@@ -163,6 +180,7 @@ fn serve(folder: &Path) -> Child {
         .arg(folder)
         .args(["-c", "listen_addresses=", "-c", "max_connections=500"])
         .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting]))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
