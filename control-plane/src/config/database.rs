@@ -78,8 +78,6 @@ impl core::fmt::Debug for Database {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
     use super::*;
 
     fn sslmode(url: &str) -> Option<String> {
