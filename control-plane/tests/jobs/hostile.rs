@@ -6,7 +6,8 @@ use nacre_protocol::ids::JobId;
 use nacre_protocol::job::JobTerms;
 use reqwest::Method;
 
-use crate::site::{LATER_MS, Signer, Site};
+use crate::signer::Signer;
+use crate::site::{LATER_MS, Site};
 use crate::support::{TestNode, refused};
 
 const INCIDENTS: &str = "SELECT COUNT(*) FROM incidents";

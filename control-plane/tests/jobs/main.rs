@@ -16,6 +16,7 @@ mod support;
 mod course;
 mod hostile;
 mod repeated;
+mod signer;
 mod site;
 mod webhooks;
 

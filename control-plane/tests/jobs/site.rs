@@ -1,19 +1,18 @@
 //! A control plane with a function, nodes that sign, and its database open for reading.
 
-use k256::ecdsa::SigningKey;
 use nacre_control_plane::{Config, Database};
 use nacre_protocol::JOB_RECEIPT_HEADER;
 use nacre_protocol::api::Version;
 use nacre_protocol::api::jobs::{AssignedJob, Bytes32, CreateJob, Job, JobPayload, JobState};
 use nacre_protocol::control::FunctionState;
-use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::JobId;
-use nacre_protocol::job::{JobReceipt, JobTerms, SignedJobReceipt};
+use nacre_protocol::job::SignedJobReceipt;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use sqlx::Row as _;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 
-use crate::support::{Server, TestNode, expect};
+use crate::signer::Signer;
+use crate::support::{Server, expect};
 
 /// How long a node has a job here.
 pub(crate) const LEASE_MS: u64 = 500;
@@ -23,12 +22,6 @@ pub(crate) const LATER_MS: u64 = 2_500;
 pub(crate) struct Site {
     pub(crate) server: Server,
     pub(crate) version: Version,
-}
-
-/// A node that has a receipt key of its own.
-pub(crate) struct Signer {
-    pub(crate) node: TestNode,
-    pub(crate) key: SigningKey,
 }
 
 impl Site {
@@ -185,42 +178,5 @@ impl Site {
         let row = sqlx::query(sql).fetch_one(&pool).await.unwrap();
         pool.close().await;
         row.get(0)
-    }
-}
-
-impl Signer {
-    pub(crate) fn new(n: u8) -> Self {
-        let key = SigningKey::from_slice(&[n; 32]).unwrap();
-        let mut node = TestNode::new(n, 1 << 30, u64::from(n));
-        let point = key.verifying_key().to_sec1_point(false);
-        node.statement
-            .receipt_key
-            .copy_from_slice(&point.as_bytes()[1..]);
-        Self { node, key }
-    }
-
-    pub(crate) fn receipt(
-        &self,
-        job: &AssignedJob,
-        input: &[u8],
-        result: &[u8],
-    ) -> SignedJobReceipt {
-        let terms = JobTerms {
-            job: job.id,
-            function: job.digest,
-            deadline_ms: job.deadline_ms,
-        };
-        self.sign(terms, input, result)
-    }
-
-    pub(crate) fn sign(&self, terms: JobTerms, input: &[u8], result: &[u8]) -> SignedJobReceipt {
-        let receipt = JobReceipt {
-            terms,
-            input_hash: Digest::of(input),
-            result_hash: Digest::of(result),
-            status: 200,
-            finished_ms: 1,
-        };
-        receipt.sign(&self.key)
     }
 }

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
 use nacre_protocol::api::jobs::{AssignedJob, JobFailure};
 use nacre_protocol::digest::Digest;
 use tokio::sync::Mutex as Turn;
@@ -78,8 +80,12 @@ async fn take(link: &Link, boot: &Boot) -> (Session, AssignedJob) {
     loop {
         let session = link.session_of(boot.id).await;
         let asked = Instant::now();
+        failpoint::before(Step::AskForJob);
         match link.platform.take_job(&session, node, WAIT).await {
-            Ok(Some(job)) => return (session, job),
+            Ok(Some(job)) => {
+                failpoint::after(Step::AskForJob);
+                return (session, job);
+            }
             Ok(None) if asked.elapsed() >= TOO_SOON => {
                 backoff.reset();
                 continue;
@@ -130,6 +136,7 @@ impl Held<'_> {
 
     async fn perform(&self, turns: &Turns) -> Result<RanJob, JobFailure> {
         let node = self.link.config.identity.node;
+        failpoint::before(Step::FetchInput);
         let input = self
             .link
             .platform
@@ -140,12 +147,16 @@ impl Held<'_> {
                 message: error.to_string(),
                 retryable: true,
             })?;
+        failpoint::after(Step::FetchInput);
         let turn = turns.of(self.job.digest);
         let _turn = turn.lock().await;
         let left = Duration::from_millis(self.job.deadline_ms.saturating_sub(now_ms()));
         let run = self.job.run();
+        failpoint::before(Step::RunJob);
         let ran = self.boot.control.run_job(&run, input, left.min(LONGEST));
-        Ok(ran.await?)
+        let ran = ran.await;
+        failpoint::after(Step::RunJob);
+        Ok(ran?)
     }
 
     async fn bring(&self, ran: &RanJob) {
@@ -153,8 +164,10 @@ impl Held<'_> {
         let mut backoff = platform_backoff();
         loop {
             let platform = &self.link.platform;
+            failpoint::before(Step::BringResult);
             match platform.job_done(&self.session, node, &self.job, ran).await {
                 Ok(()) => {
+                    failpoint::after(Step::BringResult);
                     tracing::info!(job = %self.job.id, "job done");
                     return;
                 }
@@ -173,11 +186,15 @@ impl Held<'_> {
         let mut backoff = platform_backoff();
         loop {
             let platform = &self.link.platform;
+            failpoint::before(Step::ReportFailure);
             match platform
                 .job_failed(&self.session, node, &self.job, failure)
                 .await
             {
-                Ok(()) => return,
+                Ok(()) => {
+                    failpoint::after(Step::ReportFailure);
+                    return;
+                }
                 Err(error) if is_final(&error) => return,
                 Err(error) => tracing::debug!(%error, "cannot give a job up"),
             }

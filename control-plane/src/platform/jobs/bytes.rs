@@ -1,6 +1,8 @@
 //! Bytes of jobs: in from callers and nodes, into the object store, and out of it again.
 
 use ::bytes::Bytes;
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::JobId;
 
@@ -12,6 +14,29 @@ use crate::store::{Transaction, commit};
 
 /// For how long an object is kept that no step has come to use: much longer than any upload takes.
 const UNUSED_MS: u64 = 3600 * 1000;
+
+/// What the bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carried {
+    Input,
+    Result,
+}
+
+impl Carried {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Result => "result",
+        }
+    }
+
+    fn put(self) -> Step {
+        match self {
+            Self::Input => Step::PutInput,
+            Self::Result => Step::PutResult,
+        }
+    }
+}
 
 impl Platform {
     /// A whole body, of at most `limit` bytes and of at most what jobs may have here.
@@ -40,19 +65,24 @@ impl Platform {
     pub(super) async fn keep_object(
         &self,
         job: &JobId,
-        what: &str,
+        what: Carried,
         bytes: Bytes,
     ) -> Result<String, Error> {
         let name = format!(
-            "{}-{what}-{}",
+            "{}-{}-{}",
             hex::encode(job.as_bytes()),
+            what.name(),
             hex::encode(random_id()?)
         );
         let mut tx = self.store.write_alone().await?;
         let expires_ms = self.clock.now_ms() + UNUSED_MS;
         jobs::note_object(&mut tx, &name, expires_ms).await?;
+        failpoint::before(Step::NoteObject);
         commit(tx).await?;
+        failpoint::after(Step::NoteObject);
+        failpoint::before(what.put());
         self.objects.put_job(&name, bytes).await?;
+        failpoint::after(what.put());
         Ok(name)
     }
 

@@ -33,7 +33,7 @@ impl Platform {
         for object in objects.iter().flatten() {
             jobs::expire_object(&mut tx, object, now).await?;
         }
-        self.commit(tx, changed).await?;
+        self.commit_step(tx, Event::Cancel, &job, changed).await?;
         // The promise is kept at once where it can be; the sweep keeps it in any case.
         if let Err(error) = self.delete_expired_objects().await {
             tracing::warn!(%error, "deleted bytes of a job stay until the next sweep");

@@ -1,5 +1,7 @@
 //! Results that their receipts do not prove.
 
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
 use nacre_protocol::api::jobs::JobFailure;
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::JobReceiptError;
@@ -29,7 +31,9 @@ impl Platform {
         };
         jobs::insert_incident(&mut tx, random_id()?, incident, now).await?;
         let changed = self.end_disproved(&mut tx, attempt, id, error, now).await?;
+        failpoint::before(Step::Disprove);
         self.commit(tx, changed).await?;
+        failpoint::after(Step::Disprove);
         tracing::warn!(node = %holder.node, boot = %holder.boot, job = %id, code = error.code(), "incident: a result without proof");
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! Inputs that follow their jobs, and whom sealed ones are sealed to.
 
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
 use nacre_protocol::ids::{JobId, OrganisationName};
 use nacre_protocol::sealed::SealedJob;
 
-use super::bytes::must_be;
+use super::bytes::{Carried, must_be};
 use super::machine::Phase;
 use crate::error::{Error, JobError};
 use crate::platform::blobs::Incoming;
@@ -38,7 +40,7 @@ impl Platform {
                 Vec::new()
             }
         };
-        let name = self.keep_object(&id, "input", bytes).await?;
+        let name = self.keep_object(&id, Carried::Input, bytes).await?;
         let mut tx = self.store.write().await?;
         let job = jobs::lock(&mut tx, &id).await?;
         let mut job = job.ok_or(JobError::NotFound(id))?;
@@ -53,7 +55,10 @@ impl Platform {
         job.input.object = Some(name);
         self.hold_input(&mut tx, &job).await?;
         let runners = jobs::runners(&mut tx, &job.digest).await?;
-        self.commit(tx, Changed::default().work(runners)).await
+        failpoint::before(Step::AttachInput);
+        self.commit(tx, Changed::default().work(runners)).await?;
+        failpoint::after(Step::AttachInput);
+        Ok(())
     }
 }
 

@@ -85,7 +85,7 @@ impl Platform {
         let before = job.failure.take();
         job.failure = failure.or(before);
         let changed = self.step_job(&mut tx, &mut job, event, None, now).await?;
-        self.commit(tx, changed).await?;
+        self.commit_step(tx, event, &job, changed).await?;
         Ok(in_time(&job)?)
     }
 

@@ -4,6 +4,7 @@ use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::{JobReceiptError, JobTerms, SignedJobReceipt};
 
+use super::bytes::Carried;
 use super::machine::{Attempt, Event, Holder};
 use super::settle::in_time;
 use crate::error::{Error, JobError};
@@ -55,7 +56,7 @@ impl Platform {
             receipt: receipt.to_header(),
             size: bytes.len() as u64,
             digest: receipt.receipt.result_hash.to_string(),
-            object: self.keep_object(&id, "result", bytes).await?,
+            object: self.keep_object(&id, Carried::Result, bytes).await?,
         };
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
@@ -64,7 +65,7 @@ impl Platform {
         let event = Event::Proven(attempt);
         let changed = self.step_job(&mut tx, &mut job, event, Some(&settlement), now);
         let changed = changed.await?;
-        self.commit(tx, changed).await?;
+        self.commit_step(tx, event, &job, changed).await?;
         Ok(in_time(&job)?)
     }
 

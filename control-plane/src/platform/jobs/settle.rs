@@ -1,5 +1,8 @@
 //! One step of a job, with everything that belongs to it.
 
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
+
 use super::machine::{Effect, Ending, Event, Phase, Refusal, Rules};
 use crate::error::{Error, JobError};
 use crate::platform::{Changed, Platform};
@@ -45,6 +48,21 @@ impl Platform {
         Ok(changed.job(job.id))
     }
 
+    /// Makes a step of a job last.
+    pub(super) async fn commit_step(
+        &self,
+        tx: Transaction,
+        event: Event,
+        job: &JobRow,
+        changed: Changed,
+    ) -> Result<(), Error> {
+        let step = named(event, job.progress.phase);
+        failpoint::before(step);
+        self.commit(tx, changed).await?;
+        failpoint::after(step);
+        Ok(())
+    }
+
     /// The job has ended: its input has no more use, its result stays for a time, and whoever asked for it is told.
     async fn settle_job(
         &self,
@@ -77,6 +95,21 @@ impl Platform {
             lease_ms: u64::try_from(self.job_rules.lease.as_millis()).unwrap_or(u64::MAX / 2),
             max_tries: self.job_rules.max_tries,
         }
+    }
+}
+
+/// What the step is that led to `phase`.
+fn named(event: Event, phase: Phase) -> Step {
+    match (event, phase) {
+        (Event::Cancel, _) | (_, Phase::Ended(Ending::Cancelled)) => Step::Cancel,
+        (_, Phase::Ended(Ending::Expired)) => Step::Expire,
+        (_, Phase::Ended(Ending::Failed)) => Step::Fail,
+        (Event::Proven(_), _) | (_, Phase::Ended(Ending::Done)) => Step::Prove,
+        (Event::Take(_), _) => Step::Take,
+        (Event::Started(_), _) => Step::Start,
+        (Event::Failed(_), _) => Step::Retry,
+        (Event::GivenBack(_), _) => Step::GiveBack,
+        (Event::Tick, _) => Step::Lose,
     }
 }
 

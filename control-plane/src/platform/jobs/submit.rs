@@ -1,9 +1,12 @@
 //! Callers lay jobs in.
 
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
 use nacre_protocol::api::jobs::{CreateJob, JobPayload};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{JobId, OrganisationName};
 
+use super::bytes::Carried;
 use super::input::recipients;
 use super::machine::Progress;
 use super::view;
@@ -85,7 +88,9 @@ impl Platform {
         let runners = jobs::runners(&mut tx, &job.digest).await?;
         let answer = Answer::created(&view::job(&job, None))?;
         Idempotency::keep(once, &mut tx, &answer, now).await?;
+        failpoint::before(Step::Submit);
         self.commit(tx, Changed::default().work(runners)).await?;
+        failpoint::after(Step::Submit);
         Ok(answer)
     }
 
@@ -143,7 +148,7 @@ impl Platform {
                     return Err(JobError::TooLarge(max).into());
                 }
                 let (size, digest) = (carried.len() as u64, Digest::of(&carried));
-                let object = self.keep_object(&request.id, "input", carried.into());
+                let object = self.keep_object(&request.id, Carried::Input, carried.into());
                 Ok(Input {
                     size,
                     digest,

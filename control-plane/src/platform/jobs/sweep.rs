@@ -1,5 +1,8 @@
 //! What time brings about for jobs: leases run out, deadlines pass, bytes and jobs have been kept long enough.
 
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
+
 use super::machine::Event;
 use crate::error::Error;
 use crate::platform::Platform;
@@ -31,7 +34,7 @@ impl Platform {
                     .await
                 {
                     Err(Error::Job(_)) => {}
-                    step => self.commit(tx, step?).await?,
+                    step => self.commit_step(tx, Event::Tick, &job, step?).await?,
                 }
             }
         }
@@ -48,10 +51,14 @@ impl Platform {
                 return Ok(());
             }
             for name in &names {
+                failpoint::before(Step::DeleteObject);
                 self.objects.delete_job(name).await?;
+                failpoint::after(Step::DeleteObject);
                 let mut tx = self.store.write_alone().await?;
                 jobs::forget_object(&mut tx, name).await?;
+                failpoint::before(Step::ForgetObject);
                 commit(tx).await?;
+                failpoint::after(Step::ForgetObject);
             }
         }
     }
@@ -65,7 +72,9 @@ impl Platform {
         if any {
             let mut tx = self.store.write().await?;
             jobs::forget_kept(&mut tx, now).await?;
+            failpoint::before(Step::ForgetJobs);
             commit(tx).await?;
+            failpoint::after(Step::ForgetJobs);
         }
         Ok(())
     }

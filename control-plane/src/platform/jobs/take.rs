@@ -64,11 +64,11 @@ impl Platform {
         let event = Event::Take(holder);
         let changed = self.step_job(&mut tx, &mut job, event, None, now).await?;
         let Phase::Leased { until_ms } = job.progress.phase else {
-            self.commit(tx, changed).await?;
+            self.commit_step(tx, event, &job, changed).await?;
             return Ok(None);
         };
         jobs::insert_attempt(&mut tx, &job, &holder, now).await?;
-        self.commit(tx, changed).await?;
+        self.commit_step(tx, event, &job, changed).await?;
         Ok(Some(AssignedJob {
             id: job.id,
             attempt: job.progress.attempt,

@@ -1,7 +1,7 @@
 //! Webhooks: whoever laid a job in is told when it has ended.
 //!
 //! That something is to be told is noted in the transaction that ends the job, in the queue; so it is told at least once,
-//! whoever is killed. What is posted is the job as `GET /v1/jobs/{id}` shows it, never a result.
+//! whoever is killed. A job ends once, so its id is the notice's too (`nacre-webhook-id`): who has had it passes it over. What is posted is the job as `GET /v1/jobs/{id}` shows it, never a result.
 //!
 //! **Signature.** `nacre-webhook-signature: t={Unix ms},v1={hex}`, HMAC-SHA256 over `{t}.{body}`; the key is the API key's own
 //! (`GET /v1/webhook-secret`), the text as it is given. A receiver compares it, and refuses a `t` that is too old.
@@ -16,6 +16,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
 use nacre_protocol::encoding::base64url;
 use nacre_protocol::ids::JobId;
 use reqwest::header::CONTENT_TYPE;
@@ -34,8 +36,8 @@ use address::{PublicOnly, is_public};
 const MAX_URL: usize = 2048;
 /// How long the receiver may take for its answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// For how long a notice is one's own: longer than a try takes.
-const TAKEN_MS: u64 = 60_000;
+/// For how long a notice is one's own: longer than a try takes. Whoever is killed in the middle of one leaves it for so long.
+const TAKEN_MS: u64 = 20_000;
 /// Notices that are posted at a time.
 const AT_ONCE: u32 = 16;
 /// The wait after the first failure; each further one doubles it.
@@ -43,6 +45,8 @@ const FIRST_WAIT_MS: u64 = 1_000;
 const LONGEST_WAIT_MS: u64 = 3600 * 1000;
 /// Tries, over about half a day.
 const MAX_TRIES: u32 = 24;
+/// What a receiver knows a notice by that it has had before.
+const ID: &str = "nacre-webhook-id";
 /// What the receiver checks.
 const SIGNATURE: &str = "nacre-webhook-signature";
 
@@ -132,10 +136,12 @@ impl Platform {
             let mut tx = self.store.write_alone().await?;
             let until = now + TAKEN_MS;
             let taken = queue::take(&mut tx, WEBHOOK, AT_ONCE, &holder, now, until).await?;
-            commit(tx).await?;
             if taken.is_empty() {
-                return Ok(());
+                return Ok(commit(tx).await?);
             }
+            failpoint::before(Step::TakeNotices);
+            commit(tx).await?;
+            failpoint::after(Step::TakeNotices);
             let posts = taken.iter().map(|notice| self.post_one(notice, &holder));
             for posted in futures_util::future::join_all(posts).await {
                 posted?;
@@ -156,7 +162,10 @@ impl Platform {
             let due = self.clock.now_ms() + doubled.min(LONGEST_WAIT_MS);
             queue::postpone(&mut tx, WEBHOOK, &notice.id, holder, due).await?;
         }
-        Ok(commit(tx).await?)
+        failpoint::before(Step::EndNotice);
+        commit(tx).await?;
+        failpoint::after(Step::EndNotice);
+        Ok(())
     }
 
     /// Posts one notice. True if there is nothing more to do about it.
@@ -177,8 +186,12 @@ impl Platform {
         let request = self.webhooks.client.post(url);
         let request = request
             .header(CONTENT_TYPE, "application/json")
+            .header(ID, id.to_string())
             .header(SIGNATURE, signature);
-        match request.body(body).send().await {
+        failpoint::before(Step::Post);
+        let answer = request.body(body).send().await;
+        failpoint::after(Step::Post);
+        match answer {
             Ok(answer) if answer.status().is_success() => Ok(true),
             Ok(answer) => {
                 tracing::info!(job = %id, status = %answer.status(), "webhook not taken");

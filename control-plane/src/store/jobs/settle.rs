@@ -109,18 +109,30 @@ pub(crate) async fn keep_until(
     Ok(())
 }
 
-/// Whether any ended job was kept until before `before_ms`.
+/// A job whose end is still to be told is kept as long.
+macro_rules! kept_long_enough {
+    ($verb:literal, $rest:literal) => {
+        concat!(
+            $verb,
+            " FROM jobs WHERE kept_until_ms < $1 AND ended_ms IS NOT NULL AND NOT EXISTS (
+                 SELECT 1 FROM queue q WHERE q.kind = 'webhook' AND q.id = jobs.id) ",
+            $rest
+        )
+    };
+}
+
+/// Whether any ended job was kept until before `before_ms`, and everybody was told of it.
 pub(crate) async fn kept(on: &mut Connection, before_ms: u64) -> Result<bool, StoreError> {
-    let row = query("SELECT id FROM jobs WHERE kept_until_ms < $1 LIMIT 1")
+    let row = query(kept_long_enough!("SELECT id", "LIMIT 1"))
         .bind(big(before_ms)?)
         .fetch_optional(on)
         .await?;
     Ok(row.is_some())
 }
 
-/// Forgets jobs that were kept until before `before_ms`. Their objects have rows of their own.
+/// Forgets those jobs. Their objects have rows of their own.
 pub(crate) async fn forget_kept(on: &mut Connection, before_ms: u64) -> Result<(), StoreError> {
-    query("DELETE FROM jobs WHERE kept_until_ms < $1 AND ended_ms IS NOT NULL")
+    query(kept_long_enough!("DELETE", ""))
         .bind(big(before_ms)?)
         .execute(on)
         .await?;
