@@ -65,7 +65,7 @@ fn line(record: &Verified) -> String {
     let nonce = match (&record.function, record.own_nonce) {
         (_, true) => "the watcher's own nonce",
         (Some(_), false) => "nonce not checked: no salt given",
-        (None, false) => "lived; nobody's nonce shown",
+        (None, false) => "lived; nonce not checked: no salt given",
     };
     let function = record.function.as_deref().unwrap_or("health");
     format!(

@@ -81,6 +81,7 @@ impl fmt::Display for Endpoint {
 pub struct AttestedConnection {
     channel: Unattested,
     enclave: Arc<AttestedEnclave>,
+    binding: ChannelBinding,
     handshake_timeout: Duration,
 }
 
@@ -91,13 +92,29 @@ impl AttestedConnection {
         trust: &Trust,
         limit: Duration,
     ) -> Result<Self, ClientError> {
-        let opened = timeout(limit, Self::open_unbounded(endpoint, trust, limit)).await;
+        Self::open_with_nonce(endpoint, trust, random_nonce()?, limit).await
+    }
+
+    /// The same with the caller's own nonce, so that [`Self::binding`] and the evidence show later whose question was answered.
+    /// A nonce that somebody else could know beforehand makes the evidence worth nothing.
+    pub async fn open_with_nonce(
+        endpoint: &Endpoint,
+        trust: &Trust,
+        nonce: [u8; 32],
+        limit: Duration,
+    ) -> Result<Self, ClientError> {
+        let opened = timeout(limit, Self::open_unbounded(endpoint, trust, nonce, limit)).await;
         opened.map_err(|_| timed_out("the attested handshake", limit))?
     }
 
     /// The enclave at the other end.
     pub fn enclave(&self) -> &Arc<AttestedEnclave> {
         &self.enclave
+    }
+
+    /// What ties the enclave's evidence to this connection: with it, anyone can check [`AttestedEnclave::evidence`] again.
+    pub fn binding(&self) -> &ChannelBinding {
+        &self.binding
     }
 
     /// Whether the evidence has to be renewed before the next request; see [`AttestedEnclave::is_fresh`].
@@ -108,8 +125,10 @@ impl AttestedConnection {
     /// Asks for fresh evidence on the same connection and checks it like the first.
     pub async fn reattest(&mut self, trust: &Trust) -> Result<(), ClientError> {
         let limit = self.handshake_timeout;
-        let fresh = timeout(limit, self.channel.ask_for_evidence(trust)).await;
-        self.enclave = Arc::new(fresh.map_err(|_| timed_out("fresh evidence", limit))??);
+        let asked = self.channel.ask_for_evidence(trust, random_nonce()?);
+        let fresh = timeout(limit, asked).await;
+        let (enclave, binding) = fresh.map_err(|_| timed_out("fresh evidence", limit))??;
+        (self.enclave, self.binding) = (Arc::new(enclave), binding);
         Ok(())
     }
 
@@ -141,13 +160,15 @@ impl AttestedConnection {
     async fn open_unbounded(
         endpoint: &Endpoint,
         trust: &Trust,
+        nonce: [u8; 32],
         handshake_timeout: Duration,
     ) -> Result<Self, ClientError> {
         let mut channel = Unattested::open(endpoint).await?;
-        let enclave = Arc::new(channel.ask_for_evidence(trust).await?);
+        let (enclave, binding) = channel.ask_for_evidence(trust, nonce).await?;
         Ok(Self {
             channel,
-            enclave,
+            enclave: Arc::new(enclave),
+            binding,
             handshake_timeout,
         })
     }
@@ -202,9 +223,11 @@ impl Unattested {
         })
     }
 
-    async fn ask_for_evidence(&mut self, trust: &Trust) -> Result<AttestedEnclave, ClientError> {
-        let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce).map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
+    async fn ask_for_evidence(
+        &mut self,
+        trust: &Trust,
+        nonce: [u8; 32],
+    ) -> Result<(AttestedEnclave, ChannelBinding), ClientError> {
         let request = Request::get(format!("{ATTESTATION_PATH}?nonce={}", base64url(&nonce)))
             .header(header::HOST, &self.authority)
             .body(Full::default())
@@ -224,8 +247,15 @@ impl Unattested {
             exporter: self.exporter,
             spki_sha256: self.spki_sha256,
         };
-        appraise(evidence, &binding, trust, now())
+        let enclave = appraise(evidence, &binding, trust, now())?;
+        Ok((enclave, binding))
     }
+}
+
+fn random_nonce() -> Result<[u8; 32], ClientError> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(|e| ClientError::EvidenceSyntax(e.to_string()))?;
+    Ok(nonce)
 }
 
 fn timed_out(what: &'static str, limit: Duration) -> ClientError {

@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 use crate::config::{self, Config, Database, ObjectsAt};
 use crate::{ControlPlane, keys};
 
+mod watchers;
+
 /// Serve the platform's API: functions, deployments and nodes.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -45,6 +47,8 @@ pub struct ControlPlaneArgs {
     max_blob_bytes: u64,
     #[command(flatten)]
     jobs: config::JobsArgs,
+    #[command(flatten)]
+    uptime: config::UptimeArgs,
     /// A proxy in front terminates TLS: allow an address other than loopback.
     #[arg(long)]
     behind_tls_proxy: bool,
@@ -113,6 +117,8 @@ enum KeyCommand {
         #[arg(long)]
         id: String,
     },
+    #[command(flatten)]
+    Watchers(watchers::WatcherCommand),
 }
 
 /// Does what the arguments say; a server runs until it is told to stop.
@@ -168,6 +174,7 @@ fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
         offline_after: Duration::from_millis(args.offline_after_ms),
         max_blob_bytes: args.max_blob_bytes,
         jobs: args.jobs.config(),
+        uptime: args.uptime.config()?,
         behind_tls_proxy: args.behind_tls_proxy,
         database,
         objects,
@@ -206,6 +213,7 @@ async fn run_keys(command: &KeyCommand) -> anyhow::Result<()> {
             }
         }
         KeyCommand::RevokeKey { storage, id } => keys::revoke(&storage.database()?, id).await?,
+        KeyCommand::Watchers(command) => watchers::run(command).await?,
     }
     Ok(())
 }

@@ -9,10 +9,13 @@ use nacre_attestation_verifier::{Policy, Roots};
 
 mod database;
 mod jobs;
+mod uptime;
 
 pub use database::Database;
 pub(crate) use jobs::JobsArgs;
 pub use jobs::JobsConfig;
+pub(crate) use uptime::UptimeArgs;
+pub use uptime::UptimeConfig;
 
 /// Where it listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr =
@@ -104,6 +107,8 @@ pub struct Config {
     pub blob_grace: Duration,
     /// Rules of jobs.
     pub jobs: JobsConfig,
+    /// Rules of uptime.
+    pub uptime: UptimeConfig,
     /// Whether something in front speaks TLS, so that an address other than loopback is safe.
     pub behind_tls_proxy: bool,
     /// The time.
@@ -124,6 +129,7 @@ impl Config {
             max_blob_bytes: DEFAULT_MAX_BLOB,
             blob_grace: DEFAULT_BLOB_GRACE,
             jobs: JobsConfig::default(),
+            uptime: UptimeConfig::default(),
             behind_tls_proxy: false,
             clock: Clock::system(),
         }

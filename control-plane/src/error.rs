@@ -13,8 +13,10 @@ use nacre_protocol::problem::Problem;
 use crate::store::StoreError;
 
 mod jobs;
+mod uptime;
 
 pub use jobs::JobError;
+pub use uptime::UptimeError;
 
 /// Why a request is not answered as the caller hoped.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,9 @@ pub enum Error {
     /// A job, or a report of one.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// A watcher's word, a dispute, a drain.
+    #[error(transparent)]
+    Uptime(#[from] UptimeError),
     /// No such path.
     #[error("there is nothing at this path: GET /openapi.json lists what there is")]
     NoSuchPath,
@@ -295,6 +300,7 @@ impl Error {
             Self::Registration(error) => error.kind(),
             Self::Report(error) => error.kind(),
             Self::Job(error) => error.kind(),
+            Self::Uptime(error) => error.kind(),
             Self::NoSuchPath => (404, "no-such-path", "There is nothing at this path."),
             Self::NoSuchMethod => (
                 405,

@@ -203,7 +203,7 @@ fn end_of(now_ms: u64, lifetime: Duration) -> Result<u64, KeyError> {
     }
 }
 
-async fn open(database: &Database) -> Result<Store, KeyError> {
+pub(crate) async fn open(database: &Database) -> Result<Store, KeyError> {
     if let Database::Folder(data) = database {
         make_folder(data)?;
     }

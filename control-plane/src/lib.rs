@@ -24,7 +24,8 @@ mod standing;
 mod store;
 mod token;
 mod wakers;
+pub mod watchers;
 
-pub use config::{Config, Database, JobsConfig, ObjectsAt};
+pub use config::{Config, Database, JobsConfig, ObjectsAt, UptimeConfig};
 pub use server::{ControlPlane, StartError};
 pub use store::StoreError;

@@ -47,6 +47,7 @@ pub struct ControlPlane {
     following: JoinHandle<()>,
     moving: JoinHandle<()>,
     posting: JoinHandle<()>,
+    judging: JoinHandle<()>,
     /// Released when this is dropped.
     _lock: Option<File>,
 }
@@ -104,6 +105,7 @@ impl ControlPlane {
         let following = tokio::spawn(follow(Arc::clone(&platform), stop.subscribe()));
         let moving = tokio::spawn(move_jobs(Arc::clone(&platform), stop.subscribe()));
         let posting = tokio::spawn(post_webhooks(Arc::clone(&platform), stop.subscribe()));
+        let judging = tokio::spawn(look_at_uptime(Arc::clone(&platform), stop.subscribe()));
         Ok(Self {
             address,
             platform,
@@ -113,6 +115,7 @@ impl ControlPlane {
             following,
             moving,
             posting,
+            judging,
             _lock: lock,
         })
     }
@@ -137,6 +140,7 @@ impl ControlPlane {
         let _ = self.following.await;
         let _ = self.moving.await;
         let _ = self.posting.await;
+        let _ = self.judging.await;
         self.platform.close().await;
     }
 }
@@ -279,6 +283,23 @@ async fn post_webhooks(platform: Arc<Platform>, mut stop: watch::Receiver<bool>)
         };
         if let Err(error) = posted {
             tracing::error!(%error, "webhooks were not posted; it is tried again");
+        }
+    }
+}
+
+async fn look_at_uptime(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
+    let slot = Duration::from_millis(platform.schedule().slot_ms().into());
+    let mut tick = interval(slot / 4);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = platform.look_at_uptime().await {
+            platform.doze();
+            tracing::error!(%error, "uptime was not looked at; it is tried again");
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::control::{Event, FunctionState};
 use crate::digest::Digest;
 use crate::evidence::Evidence;
 use crate::ids::{BootId, DeploymentId, FunctionName, LeaseId, NodeId, OperatorId};
+use crate::uptime::NodeUptime;
 
 /// Header of every POST that creates: the same key and body give the same answer, without a second effect.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -172,6 +173,9 @@ pub struct Node {
     pub boot_id: BootId,
     /// Unix milliseconds of its last report.
     pub seen_ms: u64,
+    /// What watchers say of it.
+    #[serde(default)]
+    pub uptime: NodeUptime,
 }
 
 /// What a node offers and asks for it.

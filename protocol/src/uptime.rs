@@ -14,22 +14,36 @@ use sha2::{Digest as _, Sha256};
 use crate::encoding::{EncodingError, array_from_hex, base64url_array};
 use crate::merkle::Hash;
 
+mod consequence;
 mod report;
 mod schedule;
 mod score;
+mod ticket;
 
+pub use consequence::{AnnounceDrain, AnnouncedDrain, NodeUptime, SlashRecord, WatcherRecord};
 pub use report::{
     MAX_REPORT_SLOTS, Saw, SlotReport, Standing, UptimeReport, Verdict, WatcherStanding,
 };
 pub use schedule::{Epoch, Schedule, ScheduleError, Slot, Window};
 pub use score::{DownReason, Outcome, Row, evidence_leaf, evidence_root, scores_root};
+pub use ticket::{REVEAL_HEADER, RevealTicket, TicketError};
 
 /// `POST`: a watcher's commitment to one epoch. 204 also for a repeat; 409 `commit-differs` for a second, other one.
 pub const COMMITS_PATH: &str = "/v1/uptime/commits";
-/// `POST`: what was committed to. 204 also for a repeat; 409 before commitments are closed.
+/// `POST`: what was committed to, with [`REVEAL_HEADER`]. 204 also for a repeat; 409 before commitments are closed.
 pub const REVEALS_PATH: &str = "/v1/uptime/reveals";
-/// `GET ?node=&from=&to=`: [`UptimeReport`] of the slots `from..to`.
+/// `GET`: the [`Schedule`] by which time is cut there.
+pub const SCHEDULE_PATH: &str = "/v1/uptime/schedule";
+/// `GET ?node=&from=&to=&limit=`: [`UptimeReport`] of the slots `from..to`.
 pub const REPORT_PATH: &str = "/v1/uptime/report";
+/// `POST`: an evidence record against its own watcher's word.
+pub const DISPUTES_PATH: &str = "/v1/uptime/disputes";
+/// `GET`: pages of [`SlashRecord`]s, the newest window first.
+pub const SLASHES_PATH: &str = "/v1/uptime/slashes";
+/// `GET`: all [`WatcherRecord`]s.
+pub const WATCHERS_PATH: &str = "/v1/uptime/watchers";
+/// Longest body of a reveal that is read, bytes: 10,000 nodes with the longest epochs that there are.
+pub const MAX_REVEAL: usize = 16 << 20;
 
 /// A watcher: an Ed25519 public key, written as 64 lowercase hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! `nacre watch …`: arguments and main loop. What to trust is the caller's to find out.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nacre_client::Trust;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::WatchError;
 use crate::evidence::EvidenceRecord;
 use crate::seeds::EpochSecret;
-use crate::watch::store::{Limits, Store, read_bounded};
+use crate::watch::store::{Limits, Store, kept_schedule, read_bounded};
 use crate::watch::{self, Canary, ControlPlane, Sink, Source, WatcherConfig};
 
 /// Largest file of canaries that is read, bytes.
@@ -43,18 +43,18 @@ pub struct Watch {
     /// Append commitments and reveals to this file instead of posting them.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Length of a slot, milliseconds; the control plane's.
-    #[arg(long, value_name = "MS", default_value_t = 10_000)]
-    slot_ms: u32,
-    /// Slots that are committed to at once; the control plane's.
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    epoch_slots: u16,
-    /// For how many slots after an epoch commitments are taken; the control plane's.
-    #[arg(long, value_name = "N", default_value_t = 6)]
-    commit_slots: u16,
-    /// For how many slots after that reveals are taken; the control plane's.
-    #[arg(long, value_name = "N", default_value_t = 24)]
-    reveal_slots: u16,
+    /// Length of a slot, milliseconds [default: as the control plane says that it is posted to; 10000 without one].
+    #[arg(long, value_name = "MS")]
+    slot_ms: Option<u32>,
+    /// Slots that are committed to at once [default: likewise; 60].
+    #[arg(long, value_name = "N")]
+    epoch_slots: Option<u16>,
+    /// For how many slots after an epoch commitments are taken [default: likewise; 6].
+    #[arg(long, value_name = "N")]
+    commit_slots: Option<u16>,
+    /// For how many slots after that reveals are taken [default: likewise; 24].
+    #[arg(long, value_name = "N")]
+    reveal_slots: Option<u16>,
     /// How many nodes are probed at once.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -98,23 +98,39 @@ impl Watch {
         self.nodes.is_some() && (self.report.is_some() || self.control_plane.is_some())
     }
 
-    fn schedule(&self) -> Result<Schedule, WatchError> {
-        // Windows are no concern of a watcher's.
-        let window = self.epoch_slots.into();
-        let (commit, reveal) = (self.commit_slots, self.reveal_slots);
+    /// As the flags say, or the control plane that is posted to; where that is away, as it said before.
+    async fn schedule(&self, data: &Path, sink: &Sink) -> Result<Schedule, WatchError> {
+        let given = self.slot_ms.is_some()
+            || self.epoch_slots.is_some()
+            || self.commit_slots.is_some()
+            || self.reveal_slots.is_some();
+        match sink {
+            Sink::ControlPlane(api) if !given => {
+                match (api.schedule().await, kept_schedule(data)) {
+                    (Err(WatchError::Unreachable { .. }), Some(kept)) => Ok(kept),
+                    (asked, _) => asked,
+                }
+            }
+            _ => self.given_schedule(),
+        }
+    }
+
+    fn given_schedule(&self) -> Result<Schedule, WatchError> {
+        let epoch = self.epoch_slots.unwrap_or(60);
         Ok(Schedule::new(
-            self.slot_ms,
-            self.epoch_slots,
-            window,
-            commit,
-            reveal,
+            self.slot_ms.unwrap_or(10_000),
+            epoch,
+            // Windows are no concern of a watcher's.
+            epoch.into(),
+            self.commit_slots.unwrap_or(6),
+            self.reveal_slots.unwrap_or(24),
         )?)
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, schedule: &Schedule) -> Limits {
         Limits {
             bytes: self.evidence_bytes,
-            slots: u64::from(self.evidence_hours) * 3_600_000 / u64::from(self.slot_ms.max(1)),
+            slots: u64::from(self.evidence_hours) * 3_600_000 / u64::from(schedule.slot_ms()),
         }
     }
 
@@ -151,14 +167,14 @@ pub async fn run(
     }
     let data = args.data.as_deref();
     let data = data.ok_or_else(|| WatchError::Usage("--data is missing".to_owned()))?;
-    let schedule = args.schedule()?;
-    let store = Store::open(data, schedule, args.limits())?;
     let api = control_plane(args, login)?;
     let sink = match (&args.report, &api) {
         (Some(path), _) => Sink::File(path.clone()),
         (None, Some(api)) => Sink::ControlPlane(api.clone()),
         (None, None) => return Err(no_control_plane()),
     };
+    let schedule = args.schedule(data, &sink).await?;
+    let store = Store::open(data, schedule, args.limits(&schedule))?;
     let config = WatcherConfig {
         key: store.key().clone(),
         trust,
@@ -187,7 +203,7 @@ pub struct Verified {
     /// The function that answered; absent where the node was asked for its health.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// The nonce was found to be the watcher's own; needs the salt, and a function.
+    /// The nonce was found to be the watcher's own; needs the salt.
     pub own_nonce: bool,
     /// What the watcher committed to: SHA-256 of the record, hex.
     pub sha256: String,

@@ -3,8 +3,8 @@
 use ed25519_dalek::{Signature, VerifyingKey};
 use nacre_protocol::merkle::{Hash, MAX_LEAVES};
 use nacre_protocol::uptime::{
-    Epoch, Outcome, PostCommit, PostReveal, Row, Schedule, WatcherId, commit_message, commitment,
-    reveal_message, scores_root,
+    Epoch, Outcome, PostCommit, PostReveal, RevealTicket, Row, Schedule, WatcherId, commit_message,
+    commitment, reveal_message, scores_root,
 };
 
 use crate::seeds::WatcherKey;
@@ -95,6 +95,12 @@ pub fn check_commit(schedule: &Schedule, commit: &PostCommit) -> Result<(), Comm
         &commit.commitment,
     );
     check_signature(&commit.watcher, &message, &commit.signature)
+}
+
+/// Checks that whoever sends a reveal is the watcher that committed, before a byte of its body is read.
+pub fn check_ticket(committed: &Hash, ticket: &RevealTicket) -> Result<(), CommitError> {
+    let message = reveal_message(committed);
+    check_signature(&ticket.watcher, &message, &ticket.signature)
 }
 
 /// Checks that a reveal is signed, has the shape of scores, and is what was committed to.

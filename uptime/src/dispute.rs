@@ -30,11 +30,6 @@ pub enum DisputeError {
     /// The record is of slots of another length.
     #[error("the record is of slots of {0} ms")]
     Schedule(u32),
-    /// It shows that an enclave lived, not that the watcher was answered.
-    #[error(
-        "the record does not show whose nonce was answered: an enclave's proof that it lived overturns nothing"
-    )]
-    NotOwnNonce,
     /// Another enclave answered.
     #[error("the enclave that answered ({0}) was not registered for this node")]
     OtherEnclave(BootId),
@@ -46,14 +41,13 @@ impl DisputeError {
         match self {
             Self::Evidence(error) => error.code(),
             Self::Schedule(_) => "uptime-schedule-differs",
-            Self::NotOwnNonce => "dispute-not-own-nonce",
             Self::OtherEnclave(_) => "dispute-other-enclave",
         }
     }
 }
 
 impl Dispute<'_> {
-    /// Checks the claim. What comes back belongs into [`crate::EpochInput::overturned`]; other watchers' words stand.
+    /// Checks the claim: the record's nonce must be the watcher's own. What comes back belongs into [`crate::EpochInput::overturned`]; other watchers' words stand.
     pub fn check(&self, trust: &Trust) -> Result<(WatcherId, NodeId, Slot), DisputeError> {
         let record = self.record;
         if record.slot_ms != self.slot_ms {
@@ -61,9 +55,6 @@ impl Dispute<'_> {
         }
         let secret = EpochSecret::revealed(record.watcher, self.revealed_salt);
         let verified = record.verify(trust, Some(&secret))?;
-        if !verified.own_nonce {
-            return Err(DisputeError::NotOwnNonce);
-        }
         if !self.boots.contains(&verified.boot_id) {
             return Err(DisputeError::OtherEnclave(verified.boot_id));
         }

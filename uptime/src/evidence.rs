@@ -5,8 +5,8 @@ use nacre_attestation_verifier::{
 };
 use nacre_client::{ClientError, ReceiptFileError, Trust, verify_receipt_file};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::encoding::base64url_bytes;
-use nacre_protocol::evidence::Evidence;
+use nacre_protocol::encoding::{base64url_array, base64url_bytes};
+use nacre_protocol::evidence::{Evidence, channel_leaf};
 use nacre_protocol::identity::IdentityStatement;
 use nacre_protocol::ids::{BootId, NodeId};
 use nacre_protocol::merkle::Hash;
@@ -55,11 +55,15 @@ pub enum Proof {
         #[serde(with = "base64url_bytes")]
         response: Vec<u8>,
     },
-    /// The node runs no canary: evidence that was made for the watcher's connection. It shows off line that the enclave
-    /// lived, and not who asked, so it overturns nobody's word.
+    /// The node runs no canary: evidence that was made for the watcher's connection, with the watcher's nonce. Who knows the
+    /// epoch's salt can tell whose question it answers; to others it shows that the enclave lived.
     Health {
         /// The evidence.
         evidence: Evidence,
+        /// RFC 9266 `tls-exporter` of the watcher's connection, base64url: nonce and exporter make the leaf that the
+        /// document vouches for.
+        #[serde(with = "base64url_array")]
+        exporter: [u8; 32],
     },
 }
 
@@ -127,7 +131,7 @@ pub struct VerifiedRecord {
     pub at_ms: u64,
     /// Which function answered; absent for [`Proof::Health`].
     pub function: Option<Digest>,
-    /// The answered nonce was found to be the watcher's own. Needs the epoch's salt and a canary.
+    /// The answered nonce was found to be the watcher's own. Needs the epoch's salt.
     pub own_nonce: bool,
 }
 
@@ -172,7 +176,9 @@ impl EvidenceRecord {
                 request,
                 response,
             } => self.verify_canary(trust, secret, receipt, request, response)?,
-            Proof::Health { evidence } => verify_health(trust, evidence)?,
+            Proof::Health { evidence, exporter } => {
+                self.verify_health(trust, secret, evidence, exporter)?
+            }
         };
         let slot_ms = u64::from(self.slot_ms);
         let begin = self.slot.0.saturating_mul(slot_ms);
@@ -199,16 +205,7 @@ impl EvidenceRecord {
         let file = serde_json::to_vec(receipt);
         let file = file.map_err(|e| EvidenceError::Malformed(e.to_string()))?;
         let proven = verify_receipt_file(&file, request, response, trust, None)?;
-        let own_nonce = match secret {
-            None => false,
-            Some(secret) => {
-                let nonce = secret.nonce(&self.node, self.slot, self.attempt);
-                if secret.watcher() != self.watcher || proven.receipt.salt != nonce {
-                    return Err(EvidenceError::Nonce);
-                }
-                true
-            }
-        };
+        let own_nonce = self.answers(secret, |nonce| proven.receipt.salt == *nonce)?;
         Ok(VerifiedRecord {
             boot_id: decode(statement)?.boot_id,
             at_ms: proven.receipt.receipt.started_ms,
@@ -217,28 +214,53 @@ impl EvidenceRecord {
             enclave: proven.enclave,
         })
     }
-}
 
-/// The document vouches for the statement, at the document's own time.
-fn verify_health(trust: &Trust, evidence: &Evidence) -> Result<VerifiedRecord, EvidenceError> {
-    let refused = |error| EvidenceError::from(ClientError::Evidence(error));
-    let claims = UnverifiedDocument::parse(&evidence.document);
-    let at_ms = claims.map_err(refused)?.claims().timestamp_ms;
-    let at = VerificationTime::Archive(UnixMillis(at_ms));
-    let verified = trust.verifier().verify(&evidence.document, at);
-    let verified = verified.map_err(refused)?;
-    let statement = decode(&evidence.statement)?;
-    verified
-        .require_user_data(&IdentityStatement::user_data_of(&evidence.statement))
-        .map_err(refused)?;
-    let enclave = verified.appraise(&trust.policy()).map_err(refused)?;
-    Ok(VerifiedRecord {
-        enclave,
-        boot_id: statement.boot_id,
-        at_ms,
-        function: None,
-        own_nonce: false,
-    })
+    /// The document vouches for the statement, at the document's own time, and for the watcher's nonce.
+    fn verify_health(
+        &self,
+        trust: &Trust,
+        secret: Option<&EpochSecret>,
+        evidence: &Evidence,
+        exporter: &[u8; 32],
+    ) -> Result<VerifiedRecord, EvidenceError> {
+        let refused = |error| EvidenceError::from(ClientError::Evidence(error));
+        let claims = UnverifiedDocument::parse(&evidence.document);
+        let at_ms = claims.map_err(refused)?.claims().timestamp_ms;
+        let at = VerificationTime::Archive(UnixMillis(at_ms));
+        let verified = trust.verifier().verify(&evidence.document, at);
+        let verified = verified.map_err(refused)?;
+        let statement = decode(&evidence.statement)?;
+        verified
+            .require_user_data(&IdentityStatement::user_data_of(&evidence.statement))
+            .map_err(refused)?;
+        let root = verified.nonce().unwrap_or_default().to_vec();
+        let enclave = verified.appraise(&trust.policy()).map_err(refused)?;
+        let own_nonce = self.answers(secret, |nonce| {
+            let leaf = channel_leaf(nonce, exporter);
+            evidence.verify_leaf(&leaf, &root).is_ok()
+        })?;
+        Ok(VerifiedRecord {
+            enclave,
+            boot_id: statement.boot_id,
+            at_ms,
+            function: None,
+            own_nonce,
+        })
+    }
+
+    /// Whether the nonce that was answered is this record's, where the epoch's secret is known.
+    fn answers(
+        &self,
+        secret: Option<&EpochSecret>,
+        is_answered: impl FnOnce(&[u8; 32]) -> bool,
+    ) -> Result<bool, EvidenceError> {
+        let Some(secret) = secret else {
+            return Ok(false);
+        };
+        let nonce = secret.nonce(&self.node, self.slot, self.attempt);
+        let own = secret.watcher() == self.watcher && is_answered(&nonce);
+        own.then_some(true).ok_or(EvidenceError::Nonce)
+    }
 }
 
 fn decode(statement: &[u8]) -> Result<IdentityStatement, EvidenceError> {

@@ -24,6 +24,7 @@ use super::Shared;
         (name = "jobs", description = "Calls whose callers come back later"),
         (name = "blobs", description = "Content-addressed files"),
         (name = "nodes", description = "Machines that run functions"),
+        (name = "uptime", description = "What watchers see of nodes, and what follows from it"),
         (name = "probes", description = "For whoever watches the process"),
     ),
 )]

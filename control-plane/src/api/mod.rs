@@ -13,6 +13,7 @@ mod jobs;
 mod jobs_nodes;
 mod logs;
 mod nodes;
+mod uptime;
 
 use std::sync::Arc;
 
@@ -35,6 +36,11 @@ const MAX_TRANSFERS: usize = 32;
 const MAX_JOB_TRANSFERS: usize = 16;
 /// Registrations that are worked on at a time: what needs no token must not crowd out what does.
 const MAX_REGISTRATIONS: usize = 32;
+
+/// Words of watchers that are read at a time: what needs no token must not crowd out what does.
+const MAX_WORDS: usize = 16;
+/// Longest commitment, bytes.
+const MAX_COMMIT: usize = 4096;
 
 /// What handlers share.
 pub(crate) type Shared = Arc<Platform>;
@@ -75,6 +81,14 @@ fn described() -> OpenApiRouter<Shared> {
             gate::pass,
         ))
         .layer(DefaultBodyLimit::max(MAX_JSON));
+    let commits = OpenApiRouter::new()
+        .routes(routes!(uptime::commit))
+        .layer(from_fn_with_state(Gate::timed(MAX_WORDS), gate::pass))
+        .layer(DefaultBodyLimit::max(MAX_COMMIT));
+    let reveals = OpenApiRouter::new()
+        .routes(routes!(uptime::reveal))
+        .layer(from_fn_with_state(Gate::timed(MAX_WORDS), gate::pass))
+        .layer(DefaultBodyLimit::disable());
     let polls = OpenApiRouter::new()
         .routes(routes!(deployments::get))
         .routes(routes!(logs::get))
@@ -91,6 +105,12 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs_nodes::started))
         .routes(routes!(jobs_nodes::failed))
         .routes(routes!(nodes::observed))
+        .routes(routes!(uptime::schedule))
+        .routes(routes!(uptime::dispute))
+        .routes(routes!(uptime::report))
+        .routes(routes!(uptime::slashes))
+        .routes(routes!(uptime::watchers))
+        .routes(routes!(uptime::announce, uptime::drains))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .layer(from_fn_with_state(Gate::timed(MAX_REQUESTS), gate::pass))
@@ -99,6 +119,8 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(transfers)
         .merge(job_transfers)
         .merge(registrations)
+        .merge(commits)
+        .merge(reveals)
         .merge(polls)
         .merge(requests)
 }

@@ -10,6 +10,7 @@ mod nodes;
 mod once;
 mod registration;
 mod sweep;
+mod uptime;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -53,6 +54,7 @@ pub(crate) struct Platform {
     blob_grace: Duration,
     job_rules: JobsConfig,
     webhooks: jobs::Webhooks,
+    uptime: uptime::Uptime,
     clock: Clock,
     /// Silence before this moment is ours, not the nodes'.
     started_ms: u64,
@@ -91,6 +93,7 @@ impl Platform {
         let challenges = Challenges::new(&nonces::key(&mut tx, &fresh).await?);
         let key = jobs::master_key(&mut tx).await?;
         let webhooks = jobs::Webhooks::new(config.jobs.private_webhooks, &key)?;
+        let uptime = uptime::Uptime::open(&mut tx, config).await?;
         commit(tx).await?;
         let platform = Self {
             store,
@@ -105,6 +108,7 @@ impl Platform {
             blob_grace: config.blob_grace,
             job_rules: config.jobs,
             webhooks,
+            uptime,
             started_ms: config.clock.now_ms(),
             clock: config.clock.clone(),
         };

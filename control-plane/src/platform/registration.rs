@@ -9,6 +9,7 @@ use nacre_protocol::identity::IdentityStatement;
 use super::{Changed, Platform};
 use crate::endpoint::is_endpoint;
 use crate::error::{Error, RegistrationError};
+use crate::store::uptime::circumstances;
 use crate::store::{deployments, market, nodes, nonces};
 use crate::token::mint_node_token;
 
@@ -49,6 +50,7 @@ impl Platform {
             return Err(RegistrationError::BootTaken.into());
         }
         nodes::register(&mut tx, &request, &statement, token.hash, now).await?;
+        circumstances::note_boot(&mut tx, &request.id, &boot, now).await?;
         if known.is_some_and(|known| known.boot_id != boot) {
             deployments::reset_leases(&mut tx, &request.id).await?;
         }

@@ -51,6 +51,7 @@ impl Platform {
         commit(tx).await?;
         self.collect_blobs().await?;
         self.forget_old_jobs().await?;
+        self.forget_old_uptime().await?;
         Ok(())
     }
 }

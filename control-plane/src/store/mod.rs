@@ -35,6 +35,7 @@ mod row;
 pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
+pub(crate) mod uptime;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use nacre_protocol::api::{DesiredFunction, DesiredState, Node, Offer, RegisterNo
 use nacre_protocol::identity::IdentityStatement;
 use nacre_protocol::ids::{BootId, NodeId, OperatorId};
 use nacre_protocol::sealed::key_id;
+use nacre_protocol::uptime::NodeUptime;
 use sqlx::any::AnyRow;
 use sqlx::query;
 
@@ -218,8 +219,11 @@ pub(crate) async fn list(
              CASE WHEN n.online THEN 1 ELSE 0 END AS online,
              CAST(COALESCE((
                  SELECT SUM(l.memory_bytes) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
-             ), 0) AS BIGINT) AS reserved_bytes
-         FROM nodes n WHERE n.id > $1 ORDER BY n.id LIMIT $2",
+             ), 0) AS BIGINT) AS reserved_bytes,
+             u.score, u.unreachable_ms,
+             COALESCE((SELECT s.stake FROM node_stakes s WHERE s.node = n.id
+                       ORDER BY s.from_ms DESC LIMIT 1), 0) AS stake
+         FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id WHERE n.id > $1 ORDER BY n.id LIMIT $2",
     )
     .bind(after)
     .bind(i64::from(limit))
@@ -241,5 +245,10 @@ fn read_node(row: &AnyRow) -> Result<Node, StoreError> {
         online: row.flag("online")?,
         boot_id: row.parsed("boot_id")?,
         seen_ms: row.number("seen_ms")?,
+        uptime: NodeUptime {
+            score: row.number_opt("score")?,
+            unreachable_ms: row.number_opt("unreachable_ms")?,
+            stake: row.number("stake")?,
+        },
     })
 }

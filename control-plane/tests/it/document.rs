@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 23] = [
+const PATHS: [(&str, &[&str]); 31] = [
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
     ("/readyz", &["get"]),
@@ -23,12 +23,20 @@ const PATHS: [(&str, &[&str]); 23] = [
     ("/v1/nodes", &["get", "post"]),
     ("/v1/nodes/challenges", &["post"]),
     ("/v1/nodes/{id}/desired", &["get"]),
+    ("/v1/nodes/{id}/drains", &["get", "post"]),
     ("/v1/nodes/{id}/jobs", &["post"]),
     ("/v1/nodes/{id}/jobs/{job}/failed", &["post"]),
     ("/v1/nodes/{id}/jobs/{job}/input", &["get"]),
     ("/v1/nodes/{id}/jobs/{job}/result", &["put"]),
     ("/v1/nodes/{id}/jobs/{job}/started", &["post"]),
     ("/v1/nodes/{id}/observed", &["post"]),
+    ("/v1/uptime/commits", &["post"]),
+    ("/v1/uptime/disputes", &["post"]),
+    ("/v1/uptime/report", &["get"]),
+    ("/v1/uptime/reveals", &["post"]),
+    ("/v1/uptime/schedule", &["get"]),
+    ("/v1/uptime/slashes", &["get"]),
+    ("/v1/uptime/watchers", &["get"]),
     ("/v1/webhook-secret", &["get"]),
 ];
 
@@ -113,6 +121,9 @@ async fn operations_say_what_they_take_return_and_require() {
         let open = matches!(
             path,
             "/healthz" | "/readyz" | "/openapi.json" | "/v1/nodes/challenges"
+        ) || matches!(
+            path,
+            "/v1/uptime/schedule" | "/v1/uptime/commits" | "/v1/uptime/reveals"
         ) || (path, method) == ("/v1/nodes", "post");
         let schemes: Vec<_> = operation["security"]
             .as_array()

@@ -23,3 +23,4 @@ mod s3;
 mod server;
 mod support;
 mod survivors;
+mod uptime;

@@ -25,6 +25,8 @@ use nacre_protocol::problem::{PROBLEM_JSON, Problem};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use sqlx::Row as _;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use tempfile::TempDir;
 
 use crate::postgres;
@@ -107,6 +109,21 @@ impl Server {
 
     pub(crate) fn pass(&self, ms: u64) {
         self.clock.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// A number from the database itself.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        install_default_drivers();
+        let url = match &self.database {
+            Database::Folder(folder) => format!("sqlite://{}/nacre.db", folder.display()),
+            Database::Postgres(url) => url.to_string(),
+        };
+        let options: AnyConnectOptions = url.parse().unwrap();
+        let pool = AnyPoolOptions::new().max_connections(1);
+        let pool = pool.connect_with(options).await.unwrap();
+        let row = sqlx::query(sql).fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        row.get(0)
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{DownReason, Schedule, Slot, WatcherId};
 use crate::ids::NodeId;
 
-/// The most slots that one report covers: a day of the default ones.
-pub const MAX_REPORT_SLOTS: u64 = 8_640;
+/// The most slots of one page of a report: an hour of the default ones.
+pub const MAX_REPORT_SLOTS: u64 = 360;
 
 /// What watchers together say of a node in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,8 +48,12 @@ pub struct UptimeReport {
     /// How time is cut.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub schedule: Schedule,
-    /// The slots asked for whose epochs are closed, rising.
+    /// The slots asked for whose epochs were judged, rising; as many as a page has.
     pub slots: Vec<SlotReport>,
+    /// `from` of the next page; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub next: Option<Slot>,
 }
 
 /// One slot of a node.

@@ -5,8 +5,11 @@ use std::time::Duration;
 use nacre_protocol::api::{Function, Node, Page};
 use nacre_protocol::ids::FunctionName;
 use nacre_protocol::problem::Problem;
+use nacre_protocol::uptime::{
+    COMMITS_PATH, PostCommit, PostReveal, REVEAL_HEADER, REVEALS_PATH, RevealTicket, SCHEDULE_PATH,
+    Schedule,
+};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::WatchError;
@@ -72,11 +75,28 @@ impl ControlPlane {
             .map(Some)
     }
 
-    /// Posts a commitment or reveal.
-    pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<(), WatchError> {
-        let response = self
-            .send(self.request(Method::POST, path).json(body))
-            .await?;
+    /// How time is cut there.
+    pub(crate) async fn schedule(&self) -> Result<Schedule, WatchError> {
+        let response = self.send(self.request(Method::GET, SCHEDULE_PATH)).await?;
+        self.parse(self.expect_success(response).await?).await
+    }
+
+    /// Posts a commitment.
+    pub(crate) async fn commit(&self, commit: &PostCommit) -> Result<(), WatchError> {
+        let request = self.request(Method::POST, COMMITS_PATH);
+        self.post(request.json(commit)).await
+    }
+
+    /// Posts a reveal.
+    pub(crate) async fn reveal(&self, reveal: &PostReveal) -> Result<(), WatchError> {
+        let ticket = RevealTicket::from(reveal).to_string();
+        let request = self.request(Method::POST, REVEALS_PATH);
+        self.post(request.header(REVEAL_HEADER, ticket).json(reveal))
+            .await
+    }
+
+    async fn post(&self, request: RequestBuilder) -> Result<(), WatchError> {
+        let response = self.send(request).await?;
         self.expect_success(response).await.map(drop)
     }
 

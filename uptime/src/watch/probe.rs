@@ -39,7 +39,7 @@ async fn ask_unbounded(
 ) -> Result<Proof, DownReason> {
     let limit = end.saturating_duration_since(Instant::now());
     let limit = limit.max(Duration::from_millis(1));
-    let opened = AttestedConnection::open(&target.endpoint, trust, limit).await;
+    let opened = AttestedConnection::open_with_nonce(&target.endpoint, trust, *nonce, limit).await;
     let connection = opened.map_err(|error| {
         tracing::debug!(node = %target.node, code = error.code(), %error, "not attested");
         reason(&error)
@@ -120,6 +120,7 @@ async fn health(mut connection: AttestedConnection) -> Result<Proof, DownReason>
     answer(&mut connection, request).await?;
     Ok(Proof::Health {
         evidence: connection.enclave().evidence().clone(),
+        exporter: connection.binding().exporter,
     })
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! lock                   held while a watcher works here
 //! key                    the watcher's secret, 64 hex digits
-//! schedule.json          lengths of slots and epochs; another schedule takes another folder
+//! schedule.json          how time is cut; other slots or epochs take another folder
 //! journal/EPOCH          scores of an epoch that runs: one line a slot, appended and synced
 //! sealed/EPOCH.json      scores of an epoch that is over: written once, never changed
 //! sealed/EPOCH.committed, sealed/EPOCH.done    how far it was posted
@@ -39,6 +39,8 @@ pub use sealed::Progress;
 use evidence::EvidenceFiles;
 use journal::Journal;
 use sealed::SealedEpochs;
+
+const SCHEDULE: &str = "schedule.json";
 
 /// The folder of one watcher, locked.
 #[derive(Debug)]
@@ -182,15 +184,18 @@ fn lock(folder: &Path) -> Result<File, WatchError> {
     Ok(file)
 }
 
+/// The schedule that a folder was begun with, if it was.
+pub(crate) fn kept_schedule(folder: &Path) -> Option<Schedule> {
+    let bytes = read_bounded(&folder.join(SCHEDULE), 1 << 10).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
 fn check_schedule(folder: &Path, schedule: &Schedule) -> Result<(), WatchError> {
-    let path = folder.join("schedule.json");
+    let path = folder.join(SCHEDULE);
     let lengths = [schedule.slot_ms(), schedule.epoch_slots().into()];
     if !path.exists() {
-        let text = format!(
-            "{{\"slot_ms\":{},\"epoch_slots\":{}}}\n",
-            lengths[0], lengths[1]
-        );
-        return files::write_new(&path, text.as_bytes());
+        let json = serde_json::to_vec(schedule).map_err(|e| WatchError::content(&path, e))?;
+        return files::write_new(&path, &json);
     }
     let kept: serde_json::Value = serde_json::from_slice(&read_bounded(&path, 1 << 10)?)
         .map_err(|e| WatchError::content(&path, e))?;

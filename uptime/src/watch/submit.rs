@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nacre_protocol::uptime::{COMMITS_PATH, Epoch, REVEALS_PATH, Schedule};
+use nacre_protocol::uptime::{Epoch, Schedule};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
@@ -120,8 +120,8 @@ impl Submitter {
             return Ok(());
         };
         match (&self.sink, step) {
-            (Sink::ControlPlane(api), Step::Commit) => api.post(COMMITS_PATH, &commit).await,
-            (Sink::ControlPlane(api), _) => api.post(REVEALS_PATH, &reveal).await,
+            (Sink::ControlPlane(api), Step::Commit) => api.commit(&commit).await,
+            (Sink::ControlPlane(api), _) => api.reveal(&reveal).await,
             (Sink::File(path), Step::Commit) => append(path, "commit", &commit),
             (Sink::File(path), _) => append(path, "reveal", &reveal),
         }

@@ -1,0 +1,154 @@
+//! What excuses a node, and which run of its enclave was its own when.
+
+use core::ops::Range;
+
+use nacre_protocol::ids::{BootId, NodeId};
+use nacre_protocol::uptime::AnnounceDrain;
+use sqlx::query;
+
+use crate::store::{Connection, RowExt as _, StoreError, big};
+
+/// An announced drain. Times are Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DrainRow {
+    pub node: NodeId,
+    pub from_ms: u64,
+    pub to_ms: u64,
+    pub announced_ms: u64,
+}
+
+/// Keeps a drain; false where one with the same begin is there.
+pub(crate) async fn announce(
+    on: &mut Connection,
+    node: &NodeId,
+    drain: &AnnounceDrain,
+    now_ms: u64,
+) -> Result<bool, StoreError> {
+    let done = query(
+        "INSERT INTO node_drains (node, from_ms, to_ms, announced_ms) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (node, from_ms) DO NOTHING",
+    )
+    .bind(node.to_string())
+    .bind(big(drain.from_ms)?)
+    .bind(big(drain.to_ms)?)
+    .bind(big(now_ms)?)
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// A node's drains that end after `after_ms`, in order.
+pub(crate) async fn drains_of(
+    on: &mut Connection,
+    node: &NodeId,
+    after_ms: u64,
+) -> Result<Vec<DrainRow>, StoreError> {
+    let rows = query(
+        "SELECT node, from_ms, to_ms, announced_ms FROM node_drains
+         WHERE node = $1 AND to_ms > $2 ORDER BY from_ms",
+    )
+    .bind(node.to_string())
+    .bind(big(after_ms)?)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(drain).collect()
+}
+
+/// All nodes' drains that end after `after_ms` and begin before `before_ms`.
+pub(crate) async fn drains(
+    on: &mut Connection,
+    after_ms: u64,
+    before_ms: u64,
+) -> Result<Vec<DrainRow>, StoreError> {
+    let rows = query(
+        "SELECT node, from_ms, to_ms, announced_ms FROM node_drains
+         WHERE to_ms > $1 AND from_ms < $2 ORDER BY node, from_ms",
+    )
+    .bind(big(after_ms)?)
+    .bind(big(before_ms)?)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(drain).collect()
+}
+
+fn drain(row: &sqlx::any::AnyRow) -> Result<DrainRow, StoreError> {
+    Ok(DrainRow {
+        node: row.parsed("node")?,
+        from_ms: row.number("from_ms")?,
+        to_ms: row.number("to_ms")?,
+        announced_ms: row.number("announced_ms")?,
+    })
+}
+
+/// Notes that no control plane was at work.
+pub(crate) async fn note_outage(
+    on: &mut Connection,
+    outage: &Range<u64>,
+) -> Result<(), StoreError> {
+    query(
+        "INSERT INTO outages (from_ms, to_ms) VALUES ($1, $2)
+         ON CONFLICT (from_ms) DO UPDATE SET to_ms = excluded.to_ms",
+    )
+    .bind(big(outage.start)?)
+    .bind(big(outage.end)?)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Outages of ours that touch a time.
+pub(crate) async fn outages(
+    on: &mut Connection,
+    within: &Range<u64>,
+) -> Result<Vec<Range<u64>>, StoreError> {
+    let rows = query("SELECT from_ms, to_ms FROM outages WHERE to_ms > $1 AND from_ms < $2")
+        .bind(big(within.start)?)
+        .bind(big(within.end)?)
+        .fetch_all(on)
+        .await?;
+    rows.iter()
+        .map(|row| Ok(row.number("from_ms")?..row.number("to_ms")?))
+        .collect()
+}
+
+/// Notes that this run is the node's from now on. What watchers said of another does not hold for it.
+pub(crate) async fn note_boot(
+    on: &mut Connection,
+    node: &NodeId,
+    boot: &BootId,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    query(
+        "INSERT INTO node_boots (node, from_ms, boot_id) VALUES ($1, $2, $3)
+         ON CONFLICT (node, from_ms, boot_id) DO NOTHING",
+    )
+    .bind(node.to_string())
+    .bind(big(now_ms)?)
+    .bind(boot.to_string())
+    .execute(&mut *on)
+    .await?;
+    query("UPDATE node_uptime SET unreachable_ms = NULL WHERE node = $1")
+        .bind(node.to_string())
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// The runs that were a node's at any moment of a time.
+pub(crate) async fn boots(
+    on: &mut Connection,
+    node: &NodeId,
+    within: &Range<u64>,
+) -> Result<Vec<BootId>, StoreError> {
+    let rows = query(
+        "SELECT boot_id FROM node_boots
+         WHERE node = $1 AND from_ms < $3 AND from_ms >= COALESCE((
+             SELECT MAX(from_ms) FROM node_boots WHERE node = $1 AND from_ms <= $2), 0)",
+    )
+    .bind(node.to_string())
+    .bind(big(within.start)?)
+    .bind(big(within.end)?)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| row.parsed("boot_id")).collect()
+}
