@@ -2,6 +2,7 @@
 
 pub mod attacker;
 pub mod bench;
+pub mod beside;
 pub mod evil;
 pub mod examples;
 pub mod hostile_wire;

@@ -36,7 +36,9 @@ pub(crate) async fn nodes(context: &Context) -> Result<(), CliError> {
     let (_, profile) = context.home.profile(context.profile.as_deref())?;
     let nodes = Api::new(&profile)?.nodes().await?;
     context.output.result(&nodes, |nodes| {
-        let head = ["NODE", "ONLINE", "ENDPOINT", "MEMORY", "RESERVED", "PRICE"];
+        let head = [
+            "NODE", "ONLINE", "SCORE", "ENDPOINT", "MEMORY", "RESERVED", "PRICE",
+        ];
         table(&head, &nodes.iter().map(node_row).collect::<Vec<_>>())
     })
 }
@@ -102,12 +104,24 @@ fn function_row(function: &Function) -> Vec<String> {
 fn node_row(node: &Node) -> Vec<String> {
     vec![
         node.id.to_string(),
-        if node.online { "yes" } else { "no" }.to_owned(),
+        online(node).to_owned(),
+        node.uptime.score.map_or_else(
+            || "-".to_owned(),
+            |score| format!("{:.2} %", f64::from(score) / 100.0),
+        ),
         node.endpoint.clone(),
         ByteSize::from_bytes(node.offer.memory_bytes).to_string(),
         ByteSize::from_bytes(node.reserved_bytes).to_string(),
         node.offer.price.to_string(),
     ]
+}
+
+fn online(node: &Node) -> &'static str {
+    match (node.online, node.uptime.unreachable_ms) {
+        (true, None) => "yes",
+        (true, Some(_)) => "unreachable",
+        (false, _) => "no",
+    }
 }
 
 fn log_text(line: &LogLine) -> String {

@@ -12,7 +12,10 @@ use nacre_tests::platform::Platform;
 mod agree;
 mod killed;
 mod many;
+mod moved;
+mod realm;
 mod reported;
+mod settled;
 mod stub;
 mod watcher;
 
