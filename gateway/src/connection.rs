@@ -122,7 +122,7 @@ impl Connection {
         };
         let patience = &shared.limits.patience;
         let end = tokio::select! {
-            end = carry(&mut self.caller, &mut node, &shared.pools, patience, carried) => {
+            end = carry(&mut self.caller, &mut node, nacre_tunnel::First::nothing(&shared.pools), patience, carried) => {
                 if end != End::Closed {
                     shared.counters.aborted();
                 }

@@ -1,9 +1,14 @@
 //! Opening a stream.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, send, socket_with, sockopt,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
@@ -35,45 +40,119 @@ pub enum ConnectError {
 
 /// Opens a stream to the address before the deadline.
 pub async fn connect(address: &Address, deadline: Instant) -> Result<Stream, ConnectError> {
-    timeout_at(deadline, open(address))
+    let (stream, _) = connect_saying(address, &[], deadline).await?;
+    Ok(stream)
+}
+
+/// Opens a stream as [`connect`] does, and says these bytes the moment that it is open: as many as it takes without
+/// waiting. Returns how many that were; none were said when it fails.
+///
+/// Who listens there then finds them when it is woken for the connection, and need not be woken again for them.
+pub async fn connect_saying(
+    address: &Address,
+    first: &[u8],
+    deadline: Instant,
+) -> Result<(Stream, usize), ConnectError> {
+    timeout_at(deadline, open(address, first))
         .await
         .map_err(|_| ConnectError::Deadline(address.clone()))?
 }
 
-async fn open(address: &Address) -> Result<Stream, ConnectError> {
+async fn open(address: &Address, first: &[u8]) -> Result<(Stream, usize), ConnectError> {
     let io = |e| ConnectError::Io(address.clone(), e);
-    match address {
+    let stream = match address {
+        Address::Unix(path) => {
+            let (stream, said) = open_unix(address, path, first)?;
+            return Ok((Stream::Unix(stream), said));
+        }
+        Address::Tcp { host, port } => match host.parse::<IpAddr>() {
+            Ok(ip) => {
+                let open = open_tcp(SocketAddr::new(ip, *port), first).await;
+                let (stream, said) = open.map_err(io)?;
+                return Ok((Stream::Tcp(stream), said));
+            }
+            Err(_) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                stream.map(Stream::from_tcp).map_err(io)?
+            }
+        },
         Address::Vsock { cid, port } => VsockStream::connect(VsockAddr::new(*cid, *port))
             .await
             .and_then(Stream::from_vsock)
-            .map_err(io),
-        Address::Unix(path) => open_unix(address, path).map(Stream::Unix),
+            .map_err(io)?,
         Address::Hybrid { socket, port } => {
-            let mut stream = open_unix(address, socket)?;
-            if ask_for_port(&mut stream, *port).await.map_err(io)? {
-                Ok(Stream::Unix(stream))
-            } else {
-                Err(ConnectError::GuestRefused(address.clone()))
+            let (mut stream, _) = open_unix(address, socket, &[])?;
+            if !ask_for_port(&mut stream, *port).await.map_err(io)? {
+                return Err(ConnectError::GuestRefused(address.clone()));
             }
+            Stream::Unix(stream)
         }
-        Address::Tcp { host, port } => TcpStream::connect((host.as_str(), *port))
-            .await
-            .map(Stream::from_tcp)
-            .map_err(io),
-    }
+    };
+    // What is wrong with it is found by who uses it next.
+    let said = say(&stream, first).unwrap_or(0);
+    Ok((stream, said))
 }
 
-fn open_unix(address: &Address, path: &Path) -> Result<UnixStream, ConnectError> {
+/// Says what is taken without waiting.
+fn say(socket: impl AsFd, first: &[u8]) -> Result<usize, Errno> {
+    if first.is_empty() {
+        return Ok(0);
+    }
+    send(socket, first, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+}
+
+const NEW: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+fn open_unix(
+    address: &Address,
+    path: &Path,
+    first: &[u8],
+) -> Result<(UnixStream, usize), ConnectError> {
     checked_path(path).map_err(|e| ConnectError::Address(address.clone(), e))?;
-    connect_unix(path).map_err(|e| ConnectError::Io(address.clone(), e))
+    connect_unix(path, first).map_err(|e| ConnectError::Io(address.clone(), e))
 }
 
 /// A Unix socket is connected at once or not at all (`EAGAIN`: too many wait to be accepted), so nothing is waited for.
-fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+fn connect_unix(path: &Path, first: &[u8]) -> io::Result<(UnixStream, usize)> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, NEW, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    UnixStream::from_std(socket.into())
+    let said = say(&socket, first).unwrap_or(0);
+    Ok((UnixStream::from_std(socket.into())?, said))
+}
+
+async fn open_tcp(address: SocketAddr, first: &[u8]) -> io::Result<(TcpStream, usize)> {
+    let (socket, said) = begin_tcp(address, first)?;
+    let stream = TcpStream::from_std(socket.into())?;
+    if said > 0 {
+        return Ok((stream, said));
+    }
+    stream.writable().await?;
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    let said = say(&stream, first).unwrap_or(0);
+    Ok((stream, said))
+}
+
+/// Begins to connect. On the machine itself that takes no time, so the bytes are tried at once; none are taken before
+/// there is a connection.
+fn begin_tcp(address: SocketAddr, first: &[u8]) -> io::Result<(OwnedFd, usize)> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket_with(family, SocketType::STREAM, NEW, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match say(&socket, first) {
+        Ok(said) => Ok((socket, said)),
+        Err(Errno::AGAIN | Errno::NOTCONN | Errno::INPROGRESS | Errno::ALREADY) => Ok((socket, 0)),
+        // The kernel says only once why there is no connection.
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The handshake of hybrid vsock: `CONNECT <port>\n` out, `OK <number>\n` in; a monitor that finds nobody listening

@@ -21,7 +21,7 @@ mod stream;
 mod vsock;
 
 pub use address::{Address, AddressSyntaxError, MAX_UNIX_PATH, VSOCK_CID_ANY};
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_saying};
 pub use listener::{BindError, Listener};
 pub use stream::{Ready, Stream};
 pub use vsock::VsockSocket;

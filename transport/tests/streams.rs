@@ -6,7 +6,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use nacre_transport::{Address, BindError, ConnectError, Listener, Stream, connect};
+use nacre_transport::{
+    Address, BindError, ConnectError, Listener, Stream, connect, connect_saying,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::Instant;
@@ -37,6 +39,45 @@ async fn shutdown_closes_one_direction_only() {
         text.clear();
         ours.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "answer", "{address}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_at_once_comes_first_and_what_does_not_fit_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let unix = Address::Unix(dir.path().join("s"));
+    // The kernel lends no socket a buffer of this size.
+    let much: Vec<u8> = (0..64_000_000u32).map(|n| n as u8).collect();
+    for address in [unix, "tcp://127.0.0.1:0".parse().unwrap()] {
+        let listener = Listener::bind(&address).await.unwrap();
+        for first in [b"".as_slice(), b"hello", &much] {
+            let reached = connect_saying(listener.local_address(), first, soon());
+            let (reached, theirs) = tokio::join!(reached, listener.accept());
+            let ((mut ours, said), mut theirs) = (reached.unwrap(), theirs.unwrap());
+            assert!(said == first.len() || first.len() == much.len(), "{said}");
+            assert!(said < much.len(), "{address}");
+            ours.shutdown().await.unwrap();
+            let mut heard = Vec::new();
+            theirs.read_to_end(&mut heard).await.unwrap();
+            assert!(heard == first[..said], "{address}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_to_say_it_to_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let tcp = Address::from(gone.local_addr().unwrap());
+    drop(gone);
+    for address in [Address::Unix(dir.path().join("s")), tcp] {
+        for first in [b"".as_slice(), b"hello"] {
+            let reached = connect_saying(&address, first, soon()).await;
+            assert!(
+                matches!(reached, Err(ConnectError::Io(..))),
+                "{address}: {reached:?}"
+            );
+        }
     }
 }
 

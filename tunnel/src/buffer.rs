@@ -46,6 +46,11 @@ impl BufferPool {
         Some(vec![0; LARGE].into_boxed_slice())
     }
 
+    /// Whether a buffer of so many bytes is one of a pool.
+    pub(crate) fn pools(bytes: usize) -> bool {
+        matches!(bytes, SIZE | LARGE)
+    }
+
     /// Gives a buffer back; one of another size is let go.
     pub(crate) fn give(&self, buffer: Box<[u8]>) {
         let (mut small, mut large);

@@ -1,5 +1,6 @@
 //! One connection: what its [state](state) wants, done with two sockets, until it has ended.
 
+mod first;
 mod load;
 mod state;
 
@@ -11,42 +12,49 @@ use std::task::{Context, Poll, ready};
 use nacre_transport::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::lanes::watch::carried_a_message;
 use crate::side::Side;
+pub use first::First;
 use load::Load;
 pub use load::Pools;
 pub use state::{End, Patience};
 use state::{Event, Failure, State, Want, Way};
 
-/// Carries bytes until the connection has ended. `carried` is told how many went in and out, whenever some did.
+/// Carries bytes until the connection has ended, after those that the caller said `first`. `carried` is told how many went
+/// in and out, whenever some did.
 pub async fn carry(
     caller: &mut Stream,
     enclave: &mut Stream,
-    pools: &Pools,
+    first: First<'_>,
     patience: &Patience,
     carried: impl FnMut(u64, u64),
 ) -> End {
-    carry_between(caller, enclave, pools, patience, carried).await
+    carry_between(caller, enclave, first, patience, carried).await
 }
 
 async fn carry_between(
     caller: &mut impl Side,
     enclave: &mut impl Side,
-    pools: &Pools,
+    first: First<'_>,
     patience: &Patience,
     mut carried: impl FnMut(u64, u64),
 ) -> End {
     let mut tunnel = Tunnel {
         state: State::new(*patience, Instant::now()),
-        inward: Load::new(pools),
-        outward: Load::new(pools),
+        outward: Load::new(first.load.pools()),
+        inward: first.load,
     };
+    for event in [Event::Read(first.read), Event::Written(first.written)] {
+        tunnel.state.on(Way::Inward, event, Instant::now());
+    }
+    let mut known = (0, 0);
     let mut timer = std::pin::pin!(sleep_until(tunnel.state.deadline()));
     poll_fn(|cx| {
-        let before = tunnel.moved();
         let ended = tunnel.poll(cx, caller, enclave, timer.as_mut());
-        let after = tunnel.moved();
-        if after != before {
-            carried(after.0 - before.0, after.1 - before.1);
+        let moved = tunnel.moved();
+        if moved != known {
+            carried(moved.0 - known.0, moved.1 - known.1);
+            known = moved;
         }
         ended
     })
@@ -114,7 +122,13 @@ fn advance(
 ) {
     loop {
         let polled = match state.wants(way) {
-            Want::Read => load.poll_fill(cx, from).map(was_read),
+            Want::Read => {
+                let read = load.poll_fill(cx, from);
+                if matches!(read, Poll::Ready(Ok(1..))) && !load.is_bulk() {
+                    carried_a_message();
+                }
+                read.map(was_read)
+            }
             Want::Write => load.poll_drain(cx, to).map(was_written),
             Want::Finish => to.poll_finish(cx).map(was_finished),
             Want::Discard => {

@@ -1,5 +1,9 @@
-//! The threads that carry connections. Each has a runtime of its own, accepts for itself and keeps what it accepted: a
-//! connection is never handed from thread to thread, which costs more than all that is done with it otherwise.
+//! The threads that carry connections. Each has a runtime of its own, accepts for itself and keeps what it accepted:
+//! handing a connection from thread to thread costs more than all that is done with it otherwise. So only one that would
+//! leave the lanes unequal is handed over, before anything is done with it.
+
+mod door;
+pub(crate) mod watch;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,13 +14,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nacre_transport::{Address, Listener, Stream};
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use door::{Accepted, Door};
+use watch::Watch;
 
 /// After a failed `accept`: no file is left.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -24,6 +31,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_millis(50);
 /// Lanes at most. The cores of such a host are the enclave's, and every idle lane is woken for every caller.
 const MOST: usize = 4;
+/// Connections by which one lane may have more to do than another before it hands new ones over.
+const UNEQUAL: usize = 2;
+/// Connections that wait to be taken by the lane that they were handed to.
+const HANDED: usize = 256;
 /// Files of one lane: its listening socket, and what its runtime waits with.
 const FILES_OF_ONE: usize = 8;
 /// Files of all lanes.
@@ -57,21 +68,22 @@ impl Lanes {
     {
         let mut threads = Vec::new();
         if matches!(listener.local_address(), Address::Tcp { .. }) {
-            let loads: Loads = (0..lanes()).map(|_| AtomicUsize::new(0)).collect();
-            for number in 0..loads.len() {
-                let lane = Lane {
-                    all: Arc::clone(&loads),
-                    number,
-                };
-                match start(&listener, carrier.clone(), lane).await {
+            for (lane, handed) in Lane::row(lanes()) {
+                let loads = Arc::clone(&lane.loads);
+                let number = lane.number;
+                match start(&listener, carrier.clone(), lane, handed).await {
                     Ok(thread) => threads.push(thread),
-                    Err(error) => tracing::warn!(%error, "a thread less carries connections"),
+                    Err(error) => {
+                        loads[number].store(usize::MAX, Relaxed);
+                        tracing::warn!(%error, "a thread less carries connections");
+                    }
                 }
             }
         }
-        if threads.is_empty() {
-            let all = Arc::new([AtomicUsize::new(0)]);
-            carrier.accept_on(Door::Any(listener), Lane { all, number: 0 });
+        if threads.is_empty()
+            && let Some((lane, handed)) = Lane::row(1).pop()
+        {
+            carrier.accept_on(Door::Any(listener), lane, handed);
         }
         Self(threads)
     }
@@ -101,6 +113,7 @@ async fn start<T, F>(
     listener: &Listener,
     carrier: Carrier<T>,
     lane: Lane,
+    handed: mpsc::Receiver<Handed>,
 ) -> io::Result<JoinHandle<()>>
 where
     T: Fn(Stream, Option<SocketAddr>) -> Option<F> + Clone + Send + Sync + 'static,
@@ -110,11 +123,13 @@ where
     let (ready, is_ready) = oneshot::channel();
     let thread = thread::Builder::new()
         .name(format!("lane-{}", lane.number))
-        .spawn(move || match runtime_with(socket) {
+        .spawn(move || match runtime_with(socket, &lane.watch) {
             Ok((runtime, door)) => runtime.block_on(async {
                 let open = carrier.open.clone();
+                let watch = Arc::clone(&lane.watch);
                 // Not by this future itself: to wake that one costs a system call.
-                carrier.accept_on(door, lane);
+                tokio::spawn(async move { watch.look_on().await });
+                carrier.accept_on(door, lane, handed);
                 let _ = ready.send(Ok(()));
                 open.wait().await;
             }),
@@ -124,69 +139,93 @@ where
     Ok(thread)
 }
 
-fn runtime_with(socket: OwnedFd) -> io::Result<(Runtime, Door)> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+fn runtime_with(socket: OwnedFd, watch: &Arc<Watch>) -> io::Result<(Runtime, Door)> {
+    let watch = Arc::clone(watch);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || watch.before_sleep())
+        .build()?;
     let door = {
         let _inside = runtime.enter();
-        Door::Tcp(TcpListener::from_std(socket.into())?)
+        Door::tcp(socket)?
     };
     Ok((runtime, door))
 }
 
-/// Where connections come in.
-enum Door {
-    /// A lane's own handle of the socket that all lanes listen on.
-    Tcp(TcpListener),
-    /// The one handle of a socket of any kind.
-    Any(Listener),
-}
-
-impl Door {
-    async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
-        match self {
-            Self::Any(listener) => listener.accept_from().await,
-            Self::Tcp(listener) => loop {
-                match listener.accept().await {
-                    // Nagle's algorithm is off as it is on the listening socket (tcp(7)).
-                    Ok((stream, from)) => return Ok((Stream::Tcp(stream), Some(from))),
-                    // The peer gave up while it waited; accept(2).
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    Err(error) => return Err(error),
-                }
-            },
-        }
-    }
-}
-
-/// Connections of every lane.
-type Loads = Arc<[AtomicUsize]>;
-
 /// One lane among all.
-#[derive(Clone)]
 struct Lane {
-    all: Loads,
+    number: usize,
+    /// Connections of every lane.
+    loads: Arc<[AtomicUsize]>,
+    /// The ways to all lanes.
+    ways: Vec<mpsc::Sender<Handed>>,
+    watch: Arc<Watch>,
+}
+
+/// A connection that one lane accepted and another carries.
+struct Handed(Accepted, Carried);
+
+/// One connection of a lane, until dropped.
+struct Carried {
+    loads: Arc<[AtomicUsize]>,
     number: usize,
 }
 
-/// One connection of a lane, until dropped.
-struct Carried(Lane);
-
 impl Lane {
-    fn one_more(&self) -> Carried {
-        self.all[self.number].fetch_add(1, Relaxed);
-        Carried(self.clone())
+    /// So many lanes, each with what is handed to it.
+    fn row(lanes: usize) -> Vec<(Self, mpsc::Receiver<Handed>)> {
+        let loads: Arc<[AtomicUsize]> = (0..lanes).map(|_| AtomicUsize::new(0)).collect();
+        let (ways, ends): (Vec<_>, Vec<_>) = (0..lanes).map(|_| mpsc::channel(HANDED)).unzip();
+        let with_end = |(number, end)| {
+            let lane = Self {
+                number,
+                loads: Arc::clone(&loads),
+                ways: ways.clone(),
+                watch: Arc::default(),
+            };
+            (lane, end)
+        };
+        ends.into_iter().enumerate().map(with_end).collect()
     }
 
-    /// Whether another lane has less to do.
-    fn is_above_another(&self) -> bool {
-        let own = self.all[self.number].load(Relaxed);
-        self.all.iter().any(|load| load.load(Relaxed) < own)
+    fn load(&self) -> usize {
+        self.loads[self.number].load(Relaxed)
+    }
+
+    /// The lane with the least to do, and how much that is.
+    fn least(&self) -> (usize, usize) {
+        let loads = self.loads.iter().map(|load| load.load(Relaxed));
+        let least = loads.enumerate().min_by_key(|(_, load)| *load);
+        least.unwrap_or((self.number, 0))
+    }
+
+    fn one_more_on(&self, number: usize) -> Carried {
+        self.loads[number].fetch_add(1, Relaxed);
+        Carried {
+            loads: Arc::clone(&self.loads),
+            number,
+        }
+    }
+
+    /// Counts one that was accepted, and hands it over if another lane has much less to do.
+    fn keep(&self, accepted: Accepted) -> Option<Handed> {
+        let (least, load) = self.least();
+        if self.load() < load.saturating_add(UNEQUAL) || !matches!(accepted, Accepted::Tcp(..)) {
+            return Some(Handed(accepted, self.one_more_on(self.number)));
+        }
+        let handed = Handed(accepted, self.one_more_on(least));
+        match self.ways[least].try_send(handed) {
+            Ok(()) => None,
+            Err(TrySendError::Full(back) | TrySendError::Closed(back)) => {
+                Some(Handed(back.0, self.one_more_on(self.number)))
+            }
+        }
     }
 }
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        self.0.all[self.0.number].fetch_sub(1, Relaxed);
+        self.loads[self.number].fetch_sub(1, Relaxed);
     }
 }
 
@@ -196,7 +235,14 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     /// Accepts in the background, until it is to stop.
-    fn accept_on(&self, door: Door, lane: Lane) {
+    fn accept_on(&self, door: Door, lane: Lane, mut handed: mpsc::Receiver<Handed>) {
+        let this = self.clone();
+        self.open.spawn(async move {
+            // Until no lane accepts any more.
+            while let Some(connection) = handed.recv().await {
+                this.carry(connection);
+            }
+        });
         let this = self.clone();
         self.open.spawn(async move {
             tokio::select! {
@@ -211,11 +257,11 @@ where
     async fn accept_all(&self, door: &Door, lane: &Lane) {
         loop {
             // Gives the others a chance to take the next one of many who come at once.
-            if lane.is_above_another() {
+            if lane.load() > lane.least().1 {
                 yield_now().await;
             }
             match door.accept().await {
-                Ok((caller, from)) => self.carry(caller, from, lane),
+                Ok(accepted) => self.take_in(accepted, lane),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep_until(Instant::now() + PAUSE).await;
@@ -227,15 +273,26 @@ where
     async fn accept_the_last(&self, door: &Door, lane: &Lane) {
         let until = Instant::now() + self.last_call;
         while Instant::now() < until
-            && let Ok(Ok((caller, from))) = timeout(QUIET, door.accept()).await
+            && let Ok(Ok(accepted)) = timeout(QUIET, door.accept()).await
         {
-            self.carry(caller, from, lane);
+            self.take_in(accepted, lane);
         }
     }
 
-    fn carry(&self, caller: Stream, from: Option<SocketAddr>, lane: &Lane) {
+    fn take_in(&self, accepted: Accepted, lane: &Lane) {
+        if let Some(connection) = lane.keep(accepted) {
+            self.carry(connection);
+        }
+    }
+
+    fn carry(&self, Handed(accepted, carried): Handed) {
+        let (caller, from) = match accepted.into_stream() {
+            Ok(accepted) => accepted,
+            Err(error) => return tracing::warn!(%error, "cannot wait for a connection"),
+        };
         if let Some(connection) = (self.take)(caller, from) {
-            let carried = lane.one_more();
+            // Where it stays: a task is moved several times before it runs.
+            let connection = Box::pin(connection);
             self.open.spawn(async move {
                 connection.await;
                 drop(carried);
@@ -243,3 +300,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ pub mod shares;
 mod side;
 pub mod system;
 
-pub use carry::{End, Patience, Pools, carry};
+pub use carry::{End, First, Patience, Pools, carry};
 
 /// Files beside those of connections: pipes for bulk, and those of the lanes.
 pub const FILES: usize = 2 * pipes::MOST + lanes::FILES;

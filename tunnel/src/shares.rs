@@ -13,11 +13,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, oneshot};
 
 /// Whom a connection is counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +82,9 @@ pub struct Ticket {
 /// What is known of who has a place.
 #[derive(Debug, Default)]
 struct Tenant {
-    leave: CancellationToken,
+    /// It was told to leave.
+    leaves: AtomicBool,
+    told: Notify,
     last_sign: AtomicU64,
 }
 
@@ -91,6 +92,8 @@ struct Tenant {
 struct Table {
     free: usize,
     waiting: usize,
+    /// All places were taken back.
+    closed: bool,
     /// Rises with each who asks.
     next: u64,
     sources: HashMap<Source, OfSource>,
@@ -158,8 +161,19 @@ impl Shares {
         })
     }
 
+    /// Takes all places back, and from now on every one as soon as it is given.
+    pub fn take_all_back(&self) {
+        let mut table = self.lock();
+        table.closed = true;
+        let placed = table.sources.values().flat_map(|of| of.placed.values());
+        placed.for_each(|tenant| tenant.tell_to_leave());
+    }
+
     fn seat(self: &Arc<Self>, table: &mut Table, source: Source, number: u64) -> Place {
         let tenant = Arc::new(Tenant::default());
+        if table.closed {
+            tenant.tell_to_leave();
+        }
         let of_source = table.sources.entry(source).or_default();
         of_source.placed.insert(number, Arc::clone(&tenant));
         Place {
@@ -223,7 +237,7 @@ impl Table {
         if let Some(number) = most_silent.map(|(number, _)| *number)
             && let Some(tenant) = most.placed.remove(&number)
         {
-            tenant.leave.cancel();
+            tenant.tell_to_leave();
         }
     }
 
@@ -261,15 +275,29 @@ impl Table {
     }
 }
 
+impl Tenant {
+    fn tell_to_leave(&self) {
+        self.leaves.store(true, Relaxed);
+        // Who has a place waits by itself, and the notice is kept for it.
+        self.told.notify_one();
+    }
+
+    fn leaves(&self) -> bool {
+        self.leaves.load(Relaxed)
+    }
+}
+
 impl Place {
     /// Notes that the connection gave a sign of life at this time, on any clock that rises.
     pub fn sign_of_life(&self, at: u64) {
         self.tenant.last_sign.store(at, Relaxed);
     }
 
-    /// Waits until the place is taken back. The connection is to end then.
+    /// Waits until the place is taken back. The connection is to end then. At most one task may wait.
     pub async fn taken_back(&self) {
-        self.tenant.leave.cancelled().await;
+        while !self.tenant.leaves() {
+            self.tenant.told.notified().await;
+        }
     }
 }
 

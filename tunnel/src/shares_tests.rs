@@ -31,14 +31,14 @@ fn take(shares: &Arc<Shares>, from: u8, count: u64) -> Vec<Place> {
 }
 
 fn told_to_leave(places: &[Place]) -> Vec<usize> {
-    let told = places.iter().map(|place| place.tenant.leave.is_cancelled());
+    let told = places.iter().map(|place| place.tenant.leaves());
     let numbered = told.enumerate().filter(|(_, told)| *told);
     numbered.map(|(n, _)| n).collect()
 }
 
 /// Those who were told to leave do.
 fn leave(places: &mut Vec<Place>) {
-    places.retain(|place| !place.tenant.leave.is_cancelled());
+    places.retain(|place| !place.tenant.leaves());
 }
 
 /// The places that have come.
@@ -213,7 +213,7 @@ proptest! {
                 Step::Leave(_) | Step::GiveUp(_) => {}
             }
             // Whose place was taken back goes; whose turn it is comes; who was sent away is gone.
-            placed.retain(|place| !place.tenant.leave.is_cancelled());
+            placed.retain(|place| !place.tenant.leaves());
             let mut still = Vec::new();
             for mut ticket in waiting.drain(..) {
                 match ticket.place.try_recv() {
@@ -240,4 +240,18 @@ proptest! {
         let table = shares.lock();
         prop_assert_eq!((table.free, table.waiting, table.sources.len()), (places, 0, 0));
     }
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_back_nobody_keeps_or_gets_one() {
+    let shares = Shares::new(2, 2, true);
+    let Asked::Place(early) = shares.ask(Source::Unnamed) else {
+        panic!("there is a free place")
+    };
+    let leaves = early.taken_back();
+    shares.take_all_back();
+    leaves.await;
+    early.taken_back().await;
+    let late = shares.ask(Source::Unnamed).place().await.unwrap();
+    late.taken_back().await;
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use nacre_protocol::egress::{Destination, REFUSAL_HEADER};
 use nacre_transport::{Listener, Stream};
-use nacre_tunnel::{End, Patience, Pools, carry};
+use nacre_tunnel::{End, First, Patience, Pools, carry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -268,7 +268,7 @@ impl Shared {
             }
         };
         let end = tokio::select! {
-            end = carry(&mut enclave, &mut peer, &self.pools, &patience, carried) => match end {
+            end = carry(&mut enclave, &mut peer, First::nothing(&self.pools), &patience, carried) => match end {
                 End::Closed => "closed",
                 End::Broken => "broken",
                 End::Idle => "idle",

@@ -2,15 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nacre_transport::proxy_header::{self, Parsed};
-use nacre_transport::{Stream, connect};
+use nacre_transport::{Stream, connect_saying};
 use nacre_tunnel::shares::{Asked, Place, Source};
-use nacre_tunnel::{End, carry};
+use nacre_tunnel::{End, First, carry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{INTRODUCTION, OPENING, PAUSE, Shared};
 use crate::backoff::pause;
@@ -59,10 +60,13 @@ impl Connection {
             shared.counters.waited();
         }
         // Who still waits when the proxy stops has sent nothing that could be lost, and may be taken elsewhere.
-        let turn = tokio::select! {
-            biased;
-            turn = in_turn(asked, &shared) => turn,
-            () = shared.stop.cancelled() => None,
+        let turn = match asked {
+            Asked::Place(place) => Some(place),
+            asked => tokio::select! {
+                biased;
+                turn = in_turn(asked, &shared) => turn,
+                () = shared.stop.cancelled() => None,
+            },
         };
         let Some(place) = turn else {
             shared.counters.turned_away();
@@ -70,58 +74,77 @@ impl Connection {
         };
         let _open = shared.counters.open();
         place.sign_of_life(shared.millis());
+        // Where a restart is waited for, thousands may wait: with no more than a first message each.
+        let Ok(first) = First::read(&shared.pools, &self.caller) else {
+            shared.counters.aborted();
+            return self.caller.abort_on_close();
+        };
         let reached = tokio::select! {
             biased;
-            reached = reach(enclave, self.source(), &shared) => reached,
+            reached = reach(enclave, self.source(), first, &shared) => reached,
             () = place.taken_back() => {
-                shared.counters.taken_back();
+                self.count_leaving();
                 return self.caller.abort_on_close();
             }
             () = shared.stop.cancelled() => None,
         };
-        let Some((inside, opening)) = reached else {
+        let Some(reached) = reached else {
             shared.counters.refused();
             return self.caller.abort_on_close();
         };
-        self.carry(inside, &place, opening).await;
+        self.carry(reached, &place).await;
     }
 
-    async fn carry(&mut self, mut inside: Stream, place: &Place, opening: Place) {
+    async fn carry(&mut self, reached: Reached<'_>, place: &Place) {
         let shared = &*self.shared;
-        let answered = Notify::new();
+        let (mut inside, first) = (reached.inside, reached.first);
+        // The costly part of a handshake is done when the enclave has said something.
+        let opening = Mutex::new(Some(reached.opening));
+        let opened = || {
+            drop(
+                opening
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            )
+        };
         let carried = |inward, outward| {
             shared.counters.carried(inward, outward);
             place.sign_of_life(shared.millis());
             if outward > 0 {
-                answered.notify_one();
+                opened();
             }
         };
-        let (pools, patience) = (&shared.pools, &shared.limits.patience);
         if !self.announce(&mut inside).await {
             shared.counters.aborted();
             return self.caller.abort_on_close();
         }
-        let tunnel = carry(&mut self.caller, &mut inside, pools, patience, carried);
-        // The costly part of a handshake is done when the enclave has said something.
-        let opened = timeout(OPENING, answered.notified());
+        let patience = &shared.limits.patience;
+        let tunnel = carry(&mut self.caller, &mut inside, first, patience, carried);
         let end = tokio::select! {
-            end = hold_until_opened(tunnel, opened, opening) => Some(end),
-            () = place.taken_back() => {
-                shared.counters.taken_back();
-                None
-            }
-            () = shared.cut.cancelled() => {
-                shared.counters.cut();
-                None
-            }
+            biased;
+            end = meanwhile(tunnel, Instant::now() + OPENING, opened) => Some(end),
+            () = place.taken_back() => None,
         };
-        if end != Some(End::Closed) {
-            if let Some(end) = end {
+        match end {
+            Some(End::Closed) => return,
+            Some(end) => {
                 tracing::debug!(?end, "a connection was aborted");
                 shared.counters.aborted();
             }
-            self.caller.abort_on_close();
-            inside.abort_on_close();
+            None => self.count_leaving(),
+        }
+        self.caller.abort_on_close();
+        inside.abort_on_close();
+    }
+
+    /// Its place was taken back.
+    fn count_leaving(&self) {
+        let counters = &self.shared.counters;
+        if self.shared.cut.load(Relaxed) {
+            counters.cut();
+        } else {
+            counters.taken_back();
         }
     }
 
@@ -153,16 +176,13 @@ async fn introduction(proxy: &mut Stream) -> io::Result<Option<SocketAddr>> {
     }
 }
 
-/// Holds `opening` until `opened` is done, and goes on to the tunnel's end.
-async fn hold_until_opened(
-    tunnel: impl Future<Output = End>,
-    opened: impl Future,
-    opening: Place,
-) -> End {
+/// Goes on to the tunnel's end, and does something at a time before that.
+async fn meanwhile(tunnel: impl Future<Output = End>, at: Instant, what: impl FnOnce()) -> End {
     let mut tunnel = std::pin::pin!(tunnel);
     tokio::select! {
+        biased;
         end = tunnel.as_mut() => return end,
-        _ = opened => drop(opening),
+        () = sleep_until(at) => what(),
     }
     tunnel.await
 }
@@ -173,26 +193,52 @@ async fn in_turn(asked: Asked, shared: &Shared) -> Option<Place> {
     place.ok().flatten()
 }
 
+/// A way to the enclave.
+struct Reached<'a> {
+    inside: Stream,
+    /// The place among those that are being opened.
+    opening: Place,
+    /// What the caller had said until then.
+    first: First<'a>,
+}
+
 /// Connects to the enclave when it is this one's turn to be opened. While there is no enclave, waits for the next,
 /// within bounds.
-async fn reach(
+async fn reach<'a>(
     mut enclave: watch::Receiver<EnclaveState>,
     source: Source,
+    mut first: First<'a>,
     shared: &Shared,
-) -> Option<(Stream, Place)> {
+) -> Option<Reached<'a>> {
     let limits = &shared.limits;
     let hold_until = Instant::now() + limits.hold;
     let mut held = None;
     loop {
         let current = enclave.borrow_and_update().clone();
         if let Some(endpoints) = current {
-            let opening = in_turn(shared.openings.ask(source), shared).await?;
-            let deadline = Instant::now() + limits.connect;
-            match connect(&endpoints.tls, deadline.min(hold_until)).await {
-                Ok(stream) => return Some((stream, opening)),
+            let opening = match shared.openings.ask(source) {
+                Asked::Place(opening) => opening,
+                asked => {
+                    first.wait();
+                    in_turn(asked, shared).await?
+                }
+            };
+            let deadline = (Instant::now() + limits.connect).min(hold_until);
+            // Whom it is for has to be said before.
+            let bytes = if shared.announces { &[] } else { first.bytes() };
+            match connect_saying(&endpoints.tls, bytes, deadline).await {
+                Ok((inside, said)) => {
+                    first.written(said);
+                    return Some(Reached {
+                        inside,
+                        opening,
+                        first,
+                    });
+                }
                 Err(error) => tracing::debug!(%error, "the enclave does not accept"),
             }
         }
+        first.wait();
         if held.is_none() {
             held = Some(shared.held.try_acquire().ok()?);
             shared.counters.held();

@@ -17,6 +17,7 @@ mod entry;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nacre_transport::proxy_header::Network;
@@ -201,7 +202,7 @@ impl Proxy {
             proxies: self.proxies,
             announces: self.announces,
             stop: stop.clone(),
-            cut: CancellationToken::new(),
+            cut: AtomicBool::new(false),
             since: Instant::now(),
         });
         let taking = Arc::clone(&shared);
@@ -224,7 +225,8 @@ async fn drain(open: &TaskTracker, shared: &Shared) {
     let connections = shared.counters.snapshot().open;
     let deadline = Instant::now() + shared.limits.drain;
     if timeout_at(deadline, open.wait()).await.is_err() {
-        shared.cut.cancel();
+        shared.cut.store(true, Relaxed);
+        shared.places.take_all_back();
         open.wait().await;
     }
     let reset = shared.counters.snapshot().cut;
@@ -243,8 +245,8 @@ struct Shared {
     announces: bool,
     /// The proxy stops: nobody new is connected.
     stop: CancellationToken,
-    /// The time to end is over.
-    cut: CancellationToken,
+    /// The time to end is over: all places are taken back.
+    cut: AtomicBool,
     since: Instant,
 }
 

@@ -6,8 +6,12 @@
 //! small again. It changes only while nothing is loaded.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 use crate::buffer::BufferPool;
 use crate::pipes::{Pipe, PipePool};
@@ -58,6 +62,11 @@ impl<'a> Load<'a> {
             lends_pages: false,
             only_copies: false,
         }
+    }
+
+    /// Where it gets what it carries bytes in.
+    pub(super) fn pools(&self) -> &'a Pools {
+        self.pools
     }
 
     /// Loads what the source has, after all that was loaded has been written; 0 is its end.
@@ -117,6 +126,11 @@ impl<'a> Load<'a> {
         polled
     }
 
+    /// What comes is carried as bulk, or about to be.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.large || self.pipe.is_some() || self.streak > 0
+    }
+
     /// Writes some of what is loaded.
     pub(super) fn poll_drain(
         &mut self,
@@ -137,14 +151,53 @@ impl<'a> Load<'a> {
                 other => return other,
             }
         }
-        let loaded = self.buffer.as_deref().unwrap_or_default();
-        let loaded = loaded.get(self.start..self.end).unwrap_or_default();
-        let written = ready!(to.poll_write(cx, loaded))?;
-        self.start += written;
+        let written = ready!(to.poll_write(cx, self.loaded()))?;
+        self.unload(written);
         if self.start == self.end && self.pipe.is_none() {
             self.choose();
         }
         some(written)
+    }
+
+    /// What is loaded in a buffer.
+    pub(super) fn loaded(&self) -> &[u8] {
+        let buffer = self.buffer.as_deref().unwrap_or_default();
+        buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// So many of these bytes were written.
+    pub(super) fn unload(&mut self, written: usize) {
+        self.start += written;
+        let made_to_measure = |buffer: &[u8]| !BufferPool::pools(buffer.len());
+        if self.start == self.end && self.buffer.as_deref().is_some_and(made_to_measure) {
+            self.release_buffer();
+        }
+    }
+
+    /// Loads at most so many bytes that are there already; how many those are.
+    pub(super) fn fill_now(&mut self, from: impl AsFd, most: usize) -> io::Result<usize> {
+        let mut buffer = self.pools.buffers.take();
+        let into = &mut buffer[..most];
+        let read = recv(from, into, RecvFlags::DONTWAIT).map(|(read, _)| read);
+        self.buffer = Some(buffer);
+        match read {
+            Ok(1..) => {}
+            // An end is found again.
+            Ok(_) | Err(Errno::AGAIN) => self.release_buffer(),
+            Err(error) => return Err(error.into()),
+        }
+        self.end = read.unwrap_or(0);
+        Ok(self.end)
+    }
+
+    /// Keeps what is loaded in no more memory than it needs.
+    pub(super) fn shrink(&mut self) {
+        let bytes: Box<[u8]> = self.loaded().into();
+        self.release_buffer();
+        if !bytes.is_empty() {
+            self.end = bytes.len();
+            self.buffer = Some(bytes);
+        }
     }
 
     /// Nothing is loaded: the moment to change over to what suits the loads that came.

@@ -8,6 +8,8 @@ use tokio::io::{DuplexStream, ReadBuf, duplex};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
+use nacre_transport::{Listener, connect};
+
 use super::*;
 use crate::pipes::Pipe;
 
@@ -46,7 +48,14 @@ fn tunnel(
     let (enclave, mut far) = duplex(pipe);
     let running = tokio::spawn(async move {
         let pools = Pools::default();
-        carry_between(&mut near, &mut far, &pools, &patience, |_, _| {}).await
+        carry_between(
+            &mut near,
+            &mut far,
+            First::nothing(&pools),
+            &patience,
+            |_, _| {},
+        )
+        .await
     });
     (caller, enclave, running)
 }
@@ -204,7 +213,14 @@ async fn with_broken_enclave(mut enclave: Broken) -> (String, io::Result<usize>,
     let (mut caller, mut near) = duplex(1 << 20);
     let running = tokio::spawn(async move {
         let pools = Pools::default();
-        let end = carry_between(&mut near, &mut enclave, &pools, &impatient(), |_, _| {}).await;
+        let end = carry_between(
+            &mut near,
+            &mut enclave,
+            First::nothing(&pools),
+            &impatient(),
+            |_, _| {},
+        )
+        .await;
         drop(near);
         end
     });
@@ -278,7 +294,7 @@ async fn idle_connections_hold_no_buffer() {
     let mut connection = Box::pin(carry_between(
         &mut near,
         &mut far,
-        &pools,
+        First::nothing(&pools),
         &patience,
         |_, _| {},
     ));
@@ -289,4 +305,79 @@ async fn idle_connections_hold_no_buffer() {
         1,
         "both directions used the same one and gave it back"
     );
+}
+
+async fn tcp_pair() -> (Stream, Stream) {
+    let any_port = "tcp://127.0.0.1:0".parse().unwrap();
+    let listener = Listener::bind(&any_port).await.unwrap();
+    let deadline = Instant::now() + SOON;
+    let (near, far) = tokio::join!(
+        connect(listener.local_address(), deadline),
+        listener.accept()
+    );
+    (near.unwrap(), far.unwrap())
+}
+
+/// What a caller said that has said this, once it is there.
+async fn said_first<'a>(pools: &'a Pools, near: &Stream) -> First<'a> {
+    loop {
+        let first = First::read(pools, near).unwrap();
+        if !first.bytes().is_empty() {
+            return first;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_first_is_carried_once_and_first() {
+    let question = b"a question";
+    for written in [0, 4, question.len()] {
+        let (mut caller, mut near) = tcp_pair().await;
+        let (mut far, mut enclave) = tcp_pair().await;
+        caller.write_all(question).await.unwrap();
+        let pools = Pools::default();
+        let mut first = said_first(&pools, &near).await;
+        // As who connects to the enclave does.
+        far.write_all(&first.bytes()[..written]).await.unwrap();
+        first.written(written);
+        first.wait();
+        assert_eq!(pools.buffers.idle(), 1, "who waits holds no shared buffer");
+        caller.write_all(b", and more").await.unwrap();
+        caller.shutdown().await.unwrap();
+        let patience = Patience::default();
+        let mut counted = (0, 0);
+        let count = |inward, outward| counted = (counted.0 + inward, counted.1 + outward);
+        let carried = carry(&mut near, &mut far, first, &patience, count);
+        let answer = async {
+            let mut heard = String::new();
+            enclave.read_to_string(&mut heard).await.unwrap();
+            enclave.write_all(b"an answer").await.unwrap();
+            enclave.shutdown().await.unwrap();
+            heard
+        };
+        let (end, heard) = timeout(SOON, async { tokio::join!(carried, answer) })
+            .await
+            .unwrap();
+        assert_eq!((end, &*heard), (End::Closed, "a question, and more"));
+        assert_eq!(counted, (20, 9));
+        drop(near);
+        let mut told = String::new();
+        caller.read_to_string(&mut told).await.unwrap();
+        assert_eq!(told, "an answer");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_is_gone_has_said_nothing() {
+    let (caller, near) = tcp_pair().await;
+    caller.abort_on_close();
+    drop(caller);
+    let pools = Pools::default();
+    let gone = async {
+        while First::read(&pools, &near).is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, gone).await.expect("the reset is seen");
 }
