@@ -1,8 +1,9 @@
 //! The section `bytes`: the host proxy against socat, HAProxy and nginx on the same sockets.
 //!
-//! Every proxy stands between the same callers (TCP) and the same far end (a Unix socket, then TCP), one at a time and in
-//! turn, so that a noisy machine is noisy for all; what is told is the median of the rounds. Load, proxy and far end share
-//! the machine: a proxy that needs less processor time leaves more to the others.
+//! Every proxy stands between the same callers (TCP) and the same far end (a Unix socket, then TCP), one at a time. Rounds
+//! are short and many, and another one begins each of them, so that a noisy machine is noisy for all; what is told is the
+//! median of the rounds, and how far apart they are. Load, proxy and far end share the machine: a proxy that needs less
+//! processor time leaves more to the others.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,10 +17,10 @@ use super::bytes_peers::{Carrier, Peers, Running, start};
 use super::report;
 
 /// Each proxy has its turn so often.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 17;
 /// The variable that leaves out all rows whose name does not contain its value, for a look at one of them.
 const ONLY: &str = "NACRE_BENCH_ROWS";
-const WINDOW: Duration = Duration::from_millis(1000);
+const WINDOW: Duration = Duration::from_millis(300);
 /// Callers that open connections at once.
 const CALLERS: usize = 16;
 
@@ -108,7 +109,7 @@ pub fn run() -> anyhow::Result<String> {
     }
     writeln!(
         text,
-        "\nMedians of {ROUNDS} interleaved rounds of {} ms each; the best of a row is bold. {}.",
+        "\nMedians of {ROUNDS} interleaved rounds of {} ms each, and what half of the rounds lie within; the best of a row is bold. {}.",
         WINDOW.as_millis(),
         report::machine()
     )?;
@@ -142,10 +143,11 @@ fn measure(
             of: vec![Vec::new(); carriers.len()],
         })
         .collect();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         for row in &mut figures {
-            for (proxy, of) in running.iter().zip(&mut row.of) {
-                of.push(row.row.measure(proxy)?);
+            for turn in 0..running.len() {
+                let turn = (round + turn) % running.len();
+                row.of[turn].push(row.row.measure(&running[turn])?);
             }
         }
     }
@@ -161,7 +163,7 @@ fn render(name: &str, carriers: &[Carrier], figures: &[Figures]) -> anyhow::Resu
     carriers.iter().for_each(|_| text += "---:|");
     for row in figures {
         write!(text, "\n| {} |", row.row.name())?;
-        let medians: Vec<f64> = row.of.iter().map(|rounds| median(rounds)).collect();
+        let spreads: Vec<Spread> = row.of.iter().map(|rounds| Spread::of(rounds)).collect();
         let better = |a: f64, b: f64| {
             if row.row.more_is_better() {
                 a.max(b)
@@ -169,10 +171,12 @@ fn render(name: &str, carriers: &[Carrier], figures: &[Figures]) -> anyhow::Resu
                 a.min(b)
             }
         };
-        let best = medians.iter().copied().fold(f64::NAN, better);
-        for value in medians {
-            let bold = if value == best { "**" } else { "" };
-            write!(text, " {bold}{}{bold} |", shown(value))?;
+        let medians = spreads.iter().map(|spread| spread.median);
+        let best = medians.fold(f64::NAN, better);
+        for spread in spreads {
+            let bold = if spread.median == best { "**" } else { "" };
+            let [low, median, high] = [spread.low, spread.median, spread.high].map(shown);
+            write!(text, " {bold}{median}{bold} ({low}–{high}) |")?;
         }
     }
     text.push('\n');
@@ -187,8 +191,23 @@ fn shown(value: f64) -> String {
     }
 }
 
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// The median of some rounds, and the quartiles beside it.
+struct Spread {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Spread {
+    fn of(rounds: &[f64]) -> Self {
+        let mut rounds = rounds.to_vec();
+        rounds.sort_by(f64::total_cmp);
+        let last = rounds.len().saturating_sub(1);
+        let at = |quarters: usize| rounds.get(last * quarters / 4).copied().unwrap_or(f64::NAN);
+        Self {
+            low: at(1),
+            median: at(2),
+            high: at(3),
+        }
+    }
 }
