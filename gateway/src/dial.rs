@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nacre_transport::{ConnectError, Stream, connect, proxy_header};
+use nacre_transport::{ConnectError, Stream, connect_saying, proxy_header};
 use rustix::io::Errno;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
@@ -115,14 +115,15 @@ impl Dialer {
         patience: Duration,
     ) -> Result<Stream, Option<Sign>> {
         let deadline = Instant::now() + self.limits.connect;
-        let mut stream = match connect(node.address(), deadline).await {
-            Ok(stream) => stream,
+        let reached = connect_saying(node.address(), message, deadline).await;
+        let (mut stream, said) = match reached {
+            Ok(reached) => reached,
             Err(error) => {
                 tracing::debug!(%error, "a node cannot be connected to");
                 return Err((!is_own_fault(&error)).then_some(Sign::Unreachable));
             }
         };
-        let answer = timeout(patience, answer(&mut stream, message)).await;
+        let answer = timeout(patience, answer(&mut stream, &message[said..])).await;
         if matches!(answer, Ok(Ok(true))) {
             return Ok(stream);
         }
@@ -132,9 +133,9 @@ impl Dialer {
     }
 }
 
-/// Whether a byte came back before the end.
-async fn answer(stream: &mut Stream, message: &[u8]) -> io::Result<bool> {
-    stream.write_all(message).await?;
+/// Says the rest; whether a byte came back before the end.
+async fn answer(stream: &mut Stream, rest: &[u8]) -> io::Result<bool> {
+    stream.write_all(rest).await?;
     match stream {
         Stream::Tcp(stream) => Ok(stream.peek(&mut [0]).await? > 0),
         // Nodes are reached by TCP.
