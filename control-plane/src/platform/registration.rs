@@ -50,7 +50,8 @@ impl Platform {
             return Err(RegistrationError::BootTaken.into());
         }
         nodes::register(&mut tx, &request, &statement, token.hash, now).await?;
-        circumstances::note_boot(&mut tx, &request.id, &boot, now).await?;
+        let another = known.as_ref().is_some_and(|known| known.boot_id != boot);
+        circumstances::note_boot(&mut tx, &request.id, &boot, another, now).await?;
         if known.is_some_and(|known| known.boot_id != boot) {
             deployments::reset_leases(&mut tx, &request.id).await?;
         }

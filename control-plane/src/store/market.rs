@@ -11,9 +11,7 @@ use crate::placement::{Lease, Market, Node, Order, Plan};
 /// Reads the whole market.
 pub(crate) async fn load(on: &mut Connection) -> Result<Market, StoreError> {
     let nodes = query(
-        "SELECT n.id, n.memory_bytes, n.price,
-                CASE WHEN n.online AND u.unreachable_ms IS NULL THEN 1 ELSE 0 END AS online
-         FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id",
+        "SELECT id, CASE WHEN online THEN 1 ELSE 0 END AS online, memory_bytes, price FROM nodes",
     )
     .fetch_all(&mut *on)
     .await?;

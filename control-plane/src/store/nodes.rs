@@ -107,17 +107,20 @@ pub(crate) async fn token(
     .transpose()
 }
 
-/// Records a report. Says whether the node was offline before.
+/// Records a report. Says whether the node was offline before and is online now: one that nobody reaches stays offline.
 pub(crate) async fn saw(on: &mut Connection, id: &NodeId, now_ms: u64) -> Result<bool, StoreError> {
     query("UPDATE nodes SET seen_ms = $1 WHERE id = $2")
         .bind(big(now_ms)?)
         .bind(id.to_string())
         .execute(&mut *on)
         .await?;
-    let back = query("UPDATE nodes SET online = TRUE WHERE id = $1 AND online = FALSE")
-        .bind(id.to_string())
-        .execute(on)
-        .await?;
+    let back = query(
+        "UPDATE nodes SET online = TRUE WHERE id = $1 AND online = FALSE AND NOT EXISTS (
+             SELECT 1 FROM node_uptime WHERE node = $1 AND unreachable_ms IS NOT NULL)",
+    )
+    .bind(id.to_string())
+    .execute(on)
+    .await?;
     Ok(back.rows_affected() > 0)
 }
 

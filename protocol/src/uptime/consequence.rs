@@ -12,7 +12,7 @@ pub struct NodeUptime {
     /// Slots up of the slots up or missing, over the last window, hundredths of a percent. Absent until watchers said something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<u32>,
-    /// Since when watchers agree that nobody reaches it, Unix milliseconds. It gets no leases until they see it up again, or
+    /// Since when watchers agree that nobody reaches it, Unix milliseconds. It is offline until they see it up again, or
     /// it registers a new run of its enclave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable_ms: Option<u64>,

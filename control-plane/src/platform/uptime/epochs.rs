@@ -90,7 +90,8 @@ impl Platform {
         })
     }
 
-    /// Scores over the last window, and who cannot be reached; the auction learns of both.
+    /// Scores over the last window, and who cannot be reached: that one is offline whatever it reports, until watchers see it
+    /// up again and it reports then.
     async fn stand_anew(
         &self,
         tx: &mut Transaction,
@@ -106,7 +107,7 @@ impl Platform {
             .iter()
             .filter_map(|node| Some((node.node, reachable(&node.verdicts)?)))
             .collect();
-        let mut flipped = Vec::new();
+        let mut lost = Vec::new();
         for (node, tally) in epochs::sums(tx, from..=epoch.0).await? {
             let old = before.get(&node).copied().unwrap_or_default();
             let mut new = old;
@@ -120,16 +121,20 @@ impl Platform {
                 continue;
             }
             windows::set_standing(tx, &node, &new).await?;
-            if new.unreachable_ms.is_some() != old.unreachable_ms.is_some() {
-                let since = new.unreachable_ms;
-                tracing::warn!(%node, ?since, "watchers agree on whether the node can be reached");
-                flipped.push(node);
+            match (old.unreachable_ms, new.unreachable_ms) {
+                (None, Some(_)) => {
+                    tracing::warn!(%node, "node offline: watchers agree that nobody reaches it");
+                    circumstances::offline_if_unreachable(tx, &node).await?;
+                    lost.push(node);
+                }
+                (Some(_), None) => tracing::info!(%node, "watchers reach the node again"),
+                _ => {}
             }
         }
-        if flipped.is_empty() {
+        if lost.is_empty() {
             return Ok(Changed::default());
         }
-        let affected = market::deployments_on(tx, &flipped).await?;
+        let affected = market::deployments_on(tx, &lost).await?;
         let applied = self.replan(tx, now_ms).await?;
         Ok(Changed::from(applied).deployments(affected))
     }

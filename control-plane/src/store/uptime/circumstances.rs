@@ -111,13 +111,16 @@ pub(crate) async fn outages(
         .collect()
 }
 
-/// Notes that this run is the node's from now on. What watchers said of another does not hold for it.
+/// Notes that this run is the node's from now on, whose registration was just written. That nobody reaches the node holds
+/// for the run of which watchers said it: with another it is forgotten, with the same one the node stays offline.
+/// Says whether it does.
 pub(crate) async fn note_boot(
     on: &mut Connection,
     node: &NodeId,
     boot: &BootId,
+    another: bool,
     now_ms: u64,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     query(
         "INSERT INTO node_boots (node, from_ms, boot_id) VALUES ($1, $2, $3)
          ON CONFLICT (node, from_ms, boot_id) DO NOTHING",
@@ -127,11 +130,28 @@ pub(crate) async fn note_boot(
     .bind(boot.to_string())
     .execute(&mut *on)
     .await?;
-    query("UPDATE node_uptime SET unreachable_ms = NULL WHERE node = $1")
-        .bind(node.to_string())
-        .execute(on)
-        .await?;
-    Ok(())
+    if another {
+        query("UPDATE node_uptime SET unreachable_ms = NULL WHERE node = $1")
+            .bind(node.to_string())
+            .execute(&mut *on)
+            .await?;
+    }
+    offline_if_unreachable(on, node).await
+}
+
+/// Takes a node offline if watchers agree that nobody reaches it. Says whether they do.
+pub(crate) async fn offline_if_unreachable(
+    on: &mut Connection,
+    node: &NodeId,
+) -> Result<bool, StoreError> {
+    let done = query(
+        "UPDATE nodes SET online = FALSE WHERE id = $1 AND EXISTS (
+             SELECT 1 FROM node_uptime WHERE node = $1 AND unreachable_ms IS NOT NULL)",
+    )
+    .bind(node.to_string())
+    .execute(on)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// The runs that were a node's at any moment of a time.

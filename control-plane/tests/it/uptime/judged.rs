@@ -128,7 +128,7 @@ async fn a_report_comes_in_pages_and_within_bounds() {
 async fn a_node_that_watchers_agree_is_dead_loses_its_leases_until_they_see_it_again() {
     let mut site = Site::start(&[1, 1, 1]).await;
     let version = site.server.function("iris", "1MiB", "model").await;
-    let cheap = site.node(1).await;
+    let mut cheap = site.node(1).await;
     let order = site.server.deploy(&version, 1).await;
     site.server.report(&cheap, FunctionState::Ready).await;
     let other = site.node(2).await;
@@ -142,8 +142,11 @@ async fn a_node_that_watchers_agree_is_dead_loses_its_leases_until_they_see_it_a
     });
     moved.await;
     let shown = site.shown(cheap.id).await;
-    assert!(shown.online, "it says so");
     assert!(shown.uptime.unreachable_ms.is_some());
+    // Neither what it says changes that, nor a registration of the same run.
+    site.server.report(&cheap, FunctionState::Ready).await;
+    site.server.register(&mut cheap).await;
+    assert!(!site.shown(cheap.id).await.online);
     assert_eq!(shown.uptime.score, Some(5_000));
     assert_eq!(site.shown(other.id).await.uptime.unreachable_ms, None);
 
@@ -155,6 +158,8 @@ async fn a_node_that_watchers_agree_is_dead_loses_its_leases_until_they_see_it_a
         shown.uptime.unreachable_ms.is_none().then_some(())
     })
     .await;
+    site.server.report(&cheap, FunctionState::Ready).await;
+    assert!(site.shown(cheap.id).await.online);
 }
 
 #[tokio::test]
