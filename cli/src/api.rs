@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::error::CliError;
 use crate::profile::Profile;
 
+mod incidents;
 mod jobs;
 
 /// How long one long poll waits at the server.

@@ -11,7 +11,7 @@ use nacre_host_proxy::cli::{EnclaveKind, NodeArgs};
 use nacre_host_proxy::egress::EgressArgs;
 use nacre_image::cli::ImageCommand;
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, NodeId};
 
 /// Confidential serverless inference: deploy a model, call it in an enclave, check the proof.
 #[derive(Debug, Parser)]
@@ -76,6 +76,15 @@ pub(crate) enum UserCommand {
     },
     /// List nodes.
     Nodes,
+    /// List what nodes did that honest ones do not, the latest first; or the scores that it leaves them.
+    Incidents {
+        /// Of this node only.
+        #[arg(long)]
+        node: Option<NodeId>,
+        /// Each node's score: 10,000 less what its incidents of the last seven days take off.
+        #[arg(long)]
+        scores: bool,
+    },
     /// Delete a function and everything of it.
     Delete {
         /// Its name.

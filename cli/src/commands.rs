@@ -15,6 +15,7 @@ pub(crate) mod conformance;
 mod deploy;
 pub(crate) mod doctor;
 mod gateway;
+mod incidents;
 mod invoke;
 pub(crate) mod job;
 mod login;
@@ -71,6 +72,11 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Digest { dir } => deploy::digest(context, &dir),
         UserCommand::Functions { name } => manage::functions(context, name).await,
         UserCommand::Nodes => manage::nodes(context).await,
+        UserCommand::Incidents {
+            node,
+            scores: false,
+        } => incidents::incidents(context, node).await,
+        UserCommand::Incidents { node, scores: true } => incidents::scores(context, node).await,
         UserCommand::Delete { name } => manage::delete(context, &name).await,
         UserCommand::Logs(args) => manage::logs(context, args).await,
         UserCommand::Job(command) => job::run(context, command).await,

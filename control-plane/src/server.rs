@@ -262,6 +262,7 @@ async fn move_jobs(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
             _ = tick.tick() => {}
         }
         let moved = platform.move_overdue_jobs().await;
+        let moved = moved.and(platform.end_overrun_jobs().await);
         if let Err(error) = moved.and(platform.delete_expired_objects().await) {
             tracing::error!(%error, "jobs were not moved; it is tried again");
         }

@@ -2,6 +2,7 @@
 //!
 //! Paths, status codes and errors are in the server's OpenAPI document (`GET /openapi.json`).
 
+pub mod incidents;
 pub mod jobs;
 pub mod keys;
 

@@ -9,6 +9,7 @@ mod extract;
 mod functions;
 mod gate;
 mod health;
+mod incidents;
 mod jobs;
 mod jobs_nodes;
 mod logs;
@@ -100,6 +101,8 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(functions::get, functions::delete))
         .routes(routes!(deployments::create))
         .routes(routes!(nodes::list))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::conduct))
         .routes(routes!(jobs::create, jobs::list))
         .routes(routes!(jobs::webhook_secret))
         .routes(routes!(jobs_nodes::started))

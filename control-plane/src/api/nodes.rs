@@ -77,7 +77,7 @@ pub(super) async fn register(
     State(platform): State<Shared>,
     body: InBody<RegisterNode>,
 ) -> Result<Response, Refusal> {
-    let work = async move { platform.register(body.value).await };
+    let work = async move { platform.register_and_note(body.value).await };
     Ok(json(StatusCode::CREATED, &to_its_end(work).await?))
 }
 

@@ -4,6 +4,7 @@ mod blobs;
 mod deployments;
 mod follow;
 mod functions;
+mod incidents;
 mod jobs;
 mod logs;
 mod nodes;

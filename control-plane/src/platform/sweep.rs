@@ -52,6 +52,7 @@ impl Platform {
         self.collect_blobs().await?;
         self.forget_old_jobs().await?;
         self.forget_old_uptime().await?;
+        self.forget_old_incidents().await?;
         Ok(())
     }
 }

@@ -19,8 +19,7 @@ use crate::platform::{Ending, Holder, Phase, Progress};
 pub(crate) use objects::{expire_object, expired_objects, forget_object, note_object};
 pub(crate) use read::{get, owned, page};
 pub(crate) use settle::{
-    Incident, Settlement, boot_keys, end_attempt, forget_kept, insert_incident, keep_until, kept,
-    settle, settlement,
+    Settlement, boot_keys, end_attempt, forget_kept, keep_until, kept, settle, settlement,
 };
 
 /// A job's row.
@@ -250,6 +249,53 @@ pub(crate) async fn insert_attempt(
     .execute(on)
     .await?;
     Ok(())
+}
+
+/// Jobs that nodes took before `before_ms` and have had ever since. At most 256.
+pub(crate) async fn overrun(on: &mut Connection, before_ms: u64) -> Result<Vec<JobId>, StoreError> {
+    let rows = query(
+        "SELECT j.id FROM jobs j JOIN job_attempts a ON a.job = j.id AND a.attempt = j.attempt
+         WHERE j.state IN ('leased', 'running') AND a.leased_ms < $1 LIMIT 256",
+    )
+    .bind(big(before_ms)?)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
+}
+
+/// When the job's last attempt began.
+pub(crate) async fn leased_ms(
+    on: &mut Connection,
+    job: &JobRow,
+) -> Result<Option<u64>, StoreError> {
+    let row = query("SELECT leased_ms FROM job_attempts WHERE job = $1 AND attempt = $2")
+        .bind(job.id.to_string())
+        .bind(i64::from(job.progress.attempt))
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| row.number("leased_ms")).transpose()
+}
+
+/// Whether this boot of the node has said since `since_ms` that it serves the function.
+pub(crate) async fn says_ready(
+    on: &mut Connection,
+    holder: &Holder,
+    digest: &Digest,
+    since_ms: u64,
+) -> Result<bool, StoreError> {
+    let row = query(
+        "SELECT l.id FROM leases l JOIN deployments d ON d.id = l.deployment
+         JOIN nodes n ON n.id = l.node
+         WHERE l.node = $1 AND n.boot_id = $2 AND d.digest = $3 AND l.ended_ms IS NULL
+           AND l.state = 'ready' AND n.seen_ms > $4 LIMIT 1",
+    )
+    .bind(holder.node.to_string())
+    .bind(holder.boot.to_string())
+    .bind(digest.to_string())
+    .bind(big(since_ms)?)
+    .fetch_optional(on)
+    .await?;
+    Ok(row.is_some())
 }
 
 /// Jobs to which time has done something: a lease ran out (before `lost_before_ms`), or the deadline passed. At most 256.

@@ -23,6 +23,7 @@ pub(crate) mod deployments;
 mod engine;
 pub(crate) mod functions;
 pub(crate) mod idempotency;
+pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod logs;

@@ -6,16 +6,18 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 31] = [
+const PATHS: [(&str, &[&str]); 33] = [
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
     ("/readyz", &["get"]),
     ("/v1/blobs/{digest}", &["get", "head", "put"]),
+    ("/v1/conduct", &["get"]),
     ("/v1/deployments", &["post"]),
     ("/v1/deployments/{id}", &["get"]),
     ("/v1/functions", &["get", "post"]),
     ("/v1/functions/{name}", &["delete", "get"]),
     ("/v1/functions/{name}/logs", &["get"]),
+    ("/v1/incidents", &["get"]),
     ("/v1/jobs", &["get", "post"]),
     ("/v1/jobs/{id}", &["delete", "get"]),
     ("/v1/jobs/{id}/input", &["put"]),

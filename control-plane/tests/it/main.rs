@@ -12,6 +12,7 @@ mod deployments;
 mod document;
 mod functions;
 mod idempotency;
+mod incidents;
 mod nodes;
 mod organisations;
 mod postgres;

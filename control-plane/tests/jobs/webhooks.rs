@@ -95,3 +95,45 @@ async fn the_end_of_a_job_is_posted_signed_until_it_is_taken() {
     let anonymous = site.server.anonymous(Method::GET, "/v1/webhook-secret");
     refused(anonymous, 401, "unauthenticated").await;
 }
+
+#[tokio::test]
+async fn a_job_is_not_forgotten_before_its_end_was_told() {
+    let (mut site, nodes) = Site::tuned(1, |config| {
+        config.jobs.private_webhooks = true;
+        config.jobs.retention = std::time::Duration::from_secs(1);
+    })
+    .await;
+    // Nobody listens there.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let (mut told, silent) = (site.job(1), site.job(2));
+    told.webhook = Some(format!("http://{address}/"));
+    for job in [&told, &silent] {
+        let _: Job = expect(site.create(job), 201).await;
+        let taken = site.take(&nodes[0], 0).await.unwrap();
+        assert_eq!(site.finish(&nodes[0], &taken, b"result").await, 204);
+    }
+    site.server.stop().await;
+    site.server.pass(5_000);
+    // What is old is forgotten at the start.
+    site.server.resume().await;
+    let forgotten = async {
+        let path = format!("/v1/jobs/{}", silent.id);
+        while site
+            .server
+            .request(Method::GET, &path)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            != 404
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), forgotten)
+        .await
+        .expect("old jobs are forgotten");
+    assert_eq!(site.look(told.id).await.state, JobState::Done);
+}

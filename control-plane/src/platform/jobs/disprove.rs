@@ -8,9 +8,9 @@ use nacre_protocol::job::JobReceiptError;
 
 use super::machine::{Attempt, Event, Holder};
 use crate::error::Error;
-use crate::platform::{Changed, Platform, random_id};
-use crate::store::Transaction;
-use crate::store::jobs::{self, Incident};
+use crate::platform::{Changed, Platform, incidents};
+use crate::store::incidents::NewIncident;
+use crate::store::{Transaction, jobs};
 
 impl Platform {
     /// A result that its receipt does not prove: the attempt is over, the node does not get this job again, and it is noted.
@@ -23,18 +23,17 @@ impl Platform {
     ) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
-        let incident = Incident {
+        let incident = NewIncident {
             node: holder.node,
             boot: holder.boot,
             code: error.code(),
-            job: *id,
+            job: Some(*id),
         };
-        jobs::insert_incident(&mut tx, random_id()?, incident, now).await?;
+        incidents::note(&mut tx, incident, now).await?;
         let changed = self.end_disproved(&mut tx, attempt, id, error, now).await?;
         failpoint::before(Step::Disprove);
         self.commit(tx, changed).await?;
         failpoint::after(Step::Disprove);
-        tracing::warn!(node = %holder.node, boot = %holder.boot, job = %id, code = error.code(), "incident: a result without proof");
         Ok(())
     }
 

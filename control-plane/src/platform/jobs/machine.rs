@@ -90,6 +90,8 @@ pub(crate) enum Event {
     GivenBack(Attempt),
     /// The caller takes it back.
     Cancel,
+    /// The node has had it for longer than any may.
+    Overrun,
     /// Time passes.
     Tick,
 }
@@ -166,6 +168,7 @@ impl Progress {
             Event::Proven(attempt) => Ok(self.of(attempt)?.end(Ending::Done, "done")),
             Event::Failed(attempt) => Ok(self.of(attempt)?.failed(rules, now_ms)),
             Event::GivenBack(attempt) => Ok(self.of(attempt)?.given_back(rules, now_ms)),
+            Event::Overrun => Ok(self.overrun(rules, now_ms)),
             Event::Tick => Ok(self.tick(rules, now_ms)),
         }
     }
@@ -239,6 +242,15 @@ impl Progress {
             return self.without_holder();
         }
         self.again(rules, now_ms + GIVEN_BACK_MS, "given-back", now_ms)
+    }
+
+    /// However often it says that it still runs the job, it is not waited for any more.
+    fn overrun(self, rules: Rules, now_ms: u64) -> (Self, Vec<Effect>) {
+        if !matches!(self.phase, Phase::Leased { .. } | Phase::Running { .. }) {
+            return (self, Vec::new());
+        }
+        let tries = self.tries + 1;
+        Self { tries, ..self }.again(rules, now_ms, "overran", now_ms)
     }
 
     /// Whether the last attempt ran out of time, and was counted as a try for that.

@@ -3,22 +3,26 @@
 use nacre_protocol::api::jobs::JobFailure;
 use nacre_protocol::ids::JobId;
 
-use super::machine::{Attempt, Event, Phase};
+use super::machine::{Attempt, Event, Holder, Phase};
 use super::settle::in_time;
 use crate::error::{Error, JobError};
-use crate::platform::Platform;
 use crate::platform::nodes::cut;
+use crate::platform::{Platform, incidents};
+use crate::store::Transaction;
+use crate::store::incidents::NewIncident;
 use crate::store::jobs::{self, JobRow};
 
 /// Longest line for people that is kept of a failure.
 const MAX_MESSAGE: usize = 1024;
 const MAX_CODE: usize = 64;
+/// The enclave does not serve the function that the job is of.
+const UNKNOWN_FUNCTION: &str = "unknown-function";
 /// What a node says of a job that it has not run. Not one of the job's tries, but it may not go on for ever
 /// ([`super::machine::MAX_ATTEMPTS`]).
 const GIVEN_BACK: [&str; 8] = [
     "jobs-busy",
     "overloaded",
-    "unknown-function",
+    UNKNOWN_FUNCTION,
     "not-a-recipient",
     "clock-unavailable",
     "receipt-unavailable",
@@ -84,7 +88,13 @@ impl Platform {
         let mut job = job.ok_or(JobError::NotFound(id))?;
         let before = job.failure.take();
         job.failure = failure.or(before);
+        let holder = job.progress.holder;
         let changed = self.step_job(&mut tx, &mut job, event, None, now).await?;
+        if let (Event::GivenBack(_), Some(holder), Some(failure)) = (event, holder, &job.failure)
+            && failure.code == UNKNOWN_FUNCTION
+        {
+            note_false_state(&mut tx, &job, &holder, now).await?;
+        }
         self.commit_step(tx, event, &job, changed).await?;
         Ok(in_time(&job)?)
     }
@@ -107,4 +117,24 @@ impl Platform {
             Err(JobError::AttemptOver.into())
         }
     }
+}
+
+/// A node that has said since it took the job that it serves the function, and now says that it does not.
+async fn note_false_state(
+    tx: &mut Transaction,
+    job: &JobRow,
+    holder: &Holder,
+    now_ms: u64,
+) -> Result<(), Error> {
+    let since = jobs::leased_ms(tx, job).await?.unwrap_or(now_ms);
+    if !jobs::says_ready(tx, holder, &job.digest, since).await? {
+        return Ok(());
+    }
+    let incident = NewIncident {
+        node: holder.node,
+        boot: holder.boot,
+        code: incidents::STATE_FALSE,
+        job: Some(job.id),
+    };
+    incidents::note(tx, incident, now_ms).await
 }

@@ -109,7 +109,7 @@ fn named(event: Event, phase: Phase) -> Step {
         (Event::Started(_), _) => Step::Start,
         (Event::Failed(_), _) => Step::Retry,
         (Event::GivenBack(_), _) => Step::GiveBack,
-        (Event::Tick, _) => Step::Lose,
+        (Event::Tick | Event::Overrun, _) => Step::Lose,
     }
 }
 

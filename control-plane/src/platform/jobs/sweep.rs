@@ -3,9 +3,10 @@
 use nacre_failpoint as failpoint;
 use nacre_failpoint::Step;
 
-use super::machine::Event;
+use super::machine::{Event, Phase};
 use crate::error::Error;
-use crate::platform::Platform;
+use crate::platform::{Platform, incidents};
+use crate::store::incidents::NewIncident;
 use crate::store::{commit, jobs};
 
 impl Platform {
@@ -38,6 +39,51 @@ impl Platform {
                 }
             }
         }
+    }
+
+    /// Takes jobs from nodes that have had them for longer than any may, whatever they say of them. The first lease after the
+    /// start of this process is a node's to bring what it could not bring before.
+    pub(crate) async fn end_overrun_jobs(&self) -> Result<(), Error> {
+        let now = self.clock.now_ms();
+        if now.saturating_sub(self.started_ms) < self.machine_rules().lease_ms {
+            return Ok(());
+        }
+        let longest = u64::try_from(self.job_rules.longest.as_millis()).unwrap_or(u64::MAX);
+        let before = now.saturating_sub(longest);
+        let mut tx = self.store.read().await?;
+        let overrun = jobs::overrun(&mut tx, before).await?;
+        drop(tx);
+        for id in overrun {
+            let mut tx = self.store.write().await?;
+            let Some(mut job) = jobs::lock(&mut tx, &id).await? else {
+                continue;
+            };
+            // Another control plane may have been here, or the node.
+            let still = jobs::leased_ms(&mut tx, &job).await?;
+            let held = matches!(
+                job.progress.phase,
+                Phase::Leased { .. } | Phase::Running { .. }
+            );
+            let holder = job.progress.holder.filter(|_| held);
+            let (Some(holder), true) = (holder, still.is_some_and(|since| since < before)) else {
+                continue;
+            };
+            let incident = NewIncident {
+                node: holder.node,
+                boot: holder.boot,
+                code: incidents::NEVER_FINISHED,
+                job: Some(id),
+            };
+            incidents::note(&mut tx, incident, now).await?;
+            match self
+                .step_job(&mut tx, &mut job, Event::Overrun, None, now)
+                .await
+            {
+                Err(Error::Job(_)) => {}
+                step => self.commit_step(tx, Event::Overrun, &job, step?).await?,
+            }
+        }
+        Ok(())
     }
 
     /// Deletes bytes that have been kept long enough: the object first, then the row that knows of it, so that a crash

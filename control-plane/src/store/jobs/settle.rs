@@ -1,6 +1,6 @@
 //! How jobs end, and what nodes did on the way.
 
-use nacre_protocol::ids::{BootId, JobId, NodeId};
+use nacre_protocol::ids::{BootId, JobId};
 use sqlx::query;
 
 use super::{JobRow, ending_text, read};
@@ -136,36 +136,6 @@ pub(crate) async fn forget_kept(on: &mut Connection, before_ms: u64) -> Result<(
         .bind(big(before_ms)?)
         .execute(on)
         .await?;
-    Ok(())
-}
-
-/// Something that an honest node does not do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Incident<'a> {
-    pub node: NodeId,
-    pub boot: BootId,
-    pub code: &'a str,
-    pub job: JobId,
-}
-
-/// Notes an incident.
-pub(crate) async fn insert_incident(
-    on: &mut Connection,
-    id: [u8; 16],
-    incident: Incident<'_>,
-    now_ms: u64,
-) -> Result<(), StoreError> {
-    query(
-        "INSERT INTO incidents (id, node, boot_id, code, job, at_ms) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(hex::encode(id))
-    .bind(incident.node.to_string())
-    .bind(incident.boot.to_string())
-    .bind(incident.code)
-    .bind(incident.job.to_string())
-    .bind(big(now_ms)?)
-    .execute(on)
-    .await?;
     Ok(())
 }
 

@@ -1,0 +1,135 @@
+//! What nodes do that honest ones do not: noted in the transaction that finds it, scored, and shown.
+//!
+//! A stranger can neither fill the table nor blacken a node: what is noted was signed by the node's own operator, or done with
+//! the node's own token or enclave, and what can be repeated at will counts once a minute.
+
+mod registration;
+mod score;
+
+use nacre_protocol::api::Page;
+use nacre_protocol::api::incidents::{Conduct, Incident};
+use nacre_protocol::ids::{NodeId, OrganisationName};
+use sha2::{Digest as _, Sha256};
+
+pub(super) use score::{NEVER_FINISHED, STATE_FALSE};
+
+use super::Platform;
+use crate::error::{Error, RequestError};
+use crate::store::incidents::{self, IncidentRow, NewIncident};
+use crate::store::{Transaction, commit};
+
+/// How long an incident can be asked about, milliseconds: 90 days.
+const KEPT_MS: u64 = 90 * 24 * 3600 * 1000;
+
+impl Platform {
+    /// A page of incidents, the latest first, of all nodes or of one.
+    pub(crate) async fn incidents(
+        &self,
+        organisation: &OrganisationName,
+        node: Option<&NodeId>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<Incident>, Error> {
+        let after = match after {
+            "" => None,
+            cursor => Some(read_cursor(cursor)?),
+        };
+        let mut tx = self.store.read().await?;
+        let mut rows = incidents::page(&mut tx, organisation, node, after, limit + 1).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|row| format!("{}.{}", row.at_ms, row.id));
+        let items = rows.into_iter().map(show).collect();
+        Ok(Page { items, next })
+    }
+
+    /// A page of nodes by id, each with how it behaved.
+    pub(crate) async fn conduct(&self, after: &str, limit: u32) -> Result<Page<Conduct>, Error> {
+        let since = self.clock.now_ms().saturating_sub(score::WINDOW_MS);
+        let mut tx = self.store.read().await?;
+        let mut counts = incidents::counts(&mut tx, since, after, limit + 1).await?;
+        let more = counts.len() > limit as usize;
+        counts.truncate(limit as usize);
+        let items: Vec<Conduct> = counts
+            .into_iter()
+            .map(|(node, counts)| Conduct {
+                node,
+                score: score::score(counts.iter().map(|(code, times)| (code.as_str(), *times))),
+                incidents: counts.iter().map(|(_, times)| times).sum(),
+            })
+            .collect();
+        let next = items
+            .last()
+            .filter(|_| more)
+            .map(|last| last.node.to_string());
+        Ok(Page { items, next })
+    }
+
+    /// Forgets what is old.
+    pub(super) async fn forget_old_incidents(&self) -> Result<(), Error> {
+        let before = self.clock.now_ms().saturating_sub(KEPT_MS);
+        let mut tx = self.store.write_alone().await?;
+        incidents::forget(&mut tx, before).await?;
+        Ok(commit(tx).await?)
+    }
+}
+
+/// Notes an incident about a job.
+pub(super) async fn note(
+    tx: &mut Transaction,
+    incident: NewIncident<'_>,
+    now_ms: u64,
+) -> Result<(), Error> {
+    incidents::insert(tx, super::random_id()?, incident, now_ms).await?;
+    let NewIncident {
+        node, boot, code, ..
+    } = incident;
+    tracing::warn!(%node, %boot, code, "incident");
+    Ok(())
+}
+
+/// Notes what can be repeated at will: once a minute.
+async fn note_once_a_minute(
+    tx: &mut Transaction,
+    incident: NewIncident<'_>,
+    now_ms: u64,
+) -> Result<(), Error> {
+    let NewIncident {
+        node, boot, code, ..
+    } = incident;
+    let minute = now_ms / 60_000;
+    let hash = Sha256::digest(format!("{node} {boot} {code} {minute}"));
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    incidents::insert(tx, id, incident, now_ms).await?;
+    tracing::warn!(%node, %boot, code, "incident");
+    Ok(())
+}
+
+fn show(row: IncidentRow) -> Incident {
+    Incident {
+        id: row.id,
+        node: row.node,
+        boot_id: row.boot,
+        points: score::points(&row.code),
+        code: row.code,
+        job: row.job,
+        at_ms: row.at_ms,
+    }
+}
+
+fn read_cursor(text: &str) -> Result<(u64, String), RequestError> {
+    let wrong = || RequestError::Query("after must be `next` of the page before".to_owned());
+    let (time, id) = text.split_once('.').ok_or_else(wrong)?;
+    let time: u64 = time.parse().map_err(|_| wrong())?;
+    i64::try_from(time).map_err(|_| wrong())?;
+    let hex = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex {
+        Ok((time, id.to_owned()))
+    } else {
+        Err(wrong())
+    }
+}
