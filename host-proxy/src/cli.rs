@@ -27,7 +27,7 @@ use crate::supervisor::{EnclaveState, Supervision, supervise};
 
 pub use args::{CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs};
 
-/// How long jobs may take to end when the node stops.
+/// How long jobs may take to end when the node stops, unless open connections may take longer.
 const JOBS_END: Duration = Duration::from_secs(5);
 
 /// The programs that a node starts to have an enclave: each the program and its leading arguments.
@@ -128,8 +128,9 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
         error = announcing => Err(error),
     };
     stop.cancel();
-    if !agent.is_finished() && timeout(JOBS_END, &mut agent).await.is_err() {
-        tracing::warn!("jobs are left to other nodes: they did not end within {JOBS_END:?}");
+    let jobs_end = JOBS_END.max(args.drain_within.duration());
+    if !agent.is_finished() && timeout(jobs_end, &mut agent).await.is_err() {
+        tracing::warn!("jobs are left to other nodes: they did not end within {jobs_end:?}");
     }
     agent.abort();
     if !proxying.is_finished() {

@@ -116,7 +116,8 @@ pub struct RunArgs {
     /// protocol v2 header, and count for the address in it; nobody else's header is believed. The enclave is told of none
     #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
     pub proxy_protocol_from: Vec<Network>,
-    /// How long open connections may take to end when this node stops; those left are then reset
+    /// How long open connections may take to end when this node stops; those left are then reset. It takes no more jobs, and
+    /// those that it has may take as long, and at least 5 s; those left go to other nodes
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = patience)]
     pub drain_within: Timeout,
     /// Stop when standard input ends (for a parent process that must not leave this one behind)
