@@ -1,13 +1,15 @@
 # Everything a developer of Nacre types. `make` alone lists the targets.
 
 .POSIX:
-.PHONY: help setup build demo demo-enclave test lint examples bench image image-repro image-docker conformance fuzz clean
+.PHONY: help setup build demo demo-enclave test lint examples bench image image-repro image-docker conformance fuzz chaos clean
 
 PYTHON = python3
 DEPS = $(CURDIR)/.deps
 NACRE = $${CARGO_TARGET_DIR:-target}/debug/nacre
 # The NSM emulator's socket and process mode: every build but the production one has them.
 FEATURES = --features nacre-enclave/process-mode
+# Processes that can be told to die beside any step of a job.
+FAILPOINTS = nacre-control-plane/failpoints,nacre-tests/failpoints
 CARGO_DENY = 0.20.2
 FUZZ_SECONDS = 60
 
@@ -59,6 +61,12 @@ $(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY):
 	mkdir -p $(DEPS)/cargo/bin
 	mv $(DEPS)/cargo/build/bin/cargo-deny $@
 	rm -rf $(DEPS)/cargo/build
+
+# The seed is printed; the same seed draws the same kills.
+chaos: setup ## kill every process beside every step of a job, hundreds of times (NACRE_CHAOS_KILLS, NACRE_CHAOS_SEED)
+	cargo build --workspace $(FEATURES) --features $(FAILPOINTS) --locked
+	NACRE_CHAOS_KILLS=$${NACRE_CHAOS_KILLS:-300} NACRE_CHAOS_SEED=$${NACRE_CHAOS_SEED:-$$(date +%s)} \
+		cargo test --workspace $(FEATURES) --features $(FAILPOINTS) --locked --test chaos -- --nocapture --test-threads=1
 
 examples: setup ## train the example models anew, compare with the committed ones, judge them on held-out rows
 	$(PYTHON) -m venv $(DEPS)/training

@@ -20,22 +20,29 @@ pub(crate) struct Deck {
     points: Vec<Point>,
     left: Vec<Point>,
     processes: usize,
+    anywhere: u32,
 }
 
 impl Deck {
-    /// Of these points, and among so many processes.
-    pub(crate) fn new(seed: u64, points: impl Iterator<Item = Point>, processes: usize) -> Self {
+    /// Of these points, and among so many processes; one kill in `anywhere` is at any moment.
+    pub(crate) fn new(
+        seed: u64,
+        points: impl Iterator<Item = Point>,
+        processes: usize,
+        anywhere: u32,
+    ) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
             points: points.collect(),
             left: Vec::new(),
             processes,
+            anywhere,
         }
     }
 
     /// The next one.
     pub(crate) fn draw(&mut self) -> Kill {
-        if self.rng.random_ratio(1, 6) {
+        if self.rng.random_ratio(1, self.anywhere) {
             return Kill::Anywhere {
                 process: self.rng.random_range(0..self.processes),
                 answers: self.rng.random_range(1..40),

@@ -12,7 +12,7 @@ use nacre_protocol::job::{JobTerms, SignedJobReceipt};
 use crate::kept::{Kept, KeptAttempt, KeptJob, KeptResult, KeptSettlement};
 
 /// How long an object is kept that nobody came to use.
-const UNUSED_MS: u64 = 3_600_000;
+pub(crate) const UNUSED_MS: u64 = 3_600_000;
 /// Leases that a job may have in all.
 const MAX_ATTEMPTS: u64 = 50;
 
@@ -172,7 +172,7 @@ fn attempts_tell_its_course(
     let one = with("done") == u64::from(done) && done == (last == Some("done"));
     found.unless(one, "attempt-done", at);
     // A result that came after its lease ran out counts as a try and is done all the same.
-    let tries = with("lost") + with("failed");
+    let tries = with("lost") + with("failed") + with("overran");
     let counted = job.tries == tries || done && job.tries == tries + 1;
     found.unless(counted, "tries-miscounted", at);
     let enough = job.tries >= told.max_tries || job.attempt >= MAX_ATTEMPTS;
@@ -297,9 +297,7 @@ fn incidents_are_lies(told: &Told, kept: &Kept, found: &mut Found) {
     }
 }
 
-fn state(text: &str) -> Option<JobState> {
+/// The state of this name.
+pub(crate) fn state(text: &str) -> Option<JobState> {
     serde_json::from_value(text.into()).ok()
 }
-
-#[cfg(test)]
-mod tests;

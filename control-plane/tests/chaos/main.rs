@@ -30,6 +30,7 @@ mod hooks;
 mod invariants;
 mod kept;
 mod nodes;
+mod planted;
 mod report;
 mod run;
 mod site;

@@ -47,7 +47,7 @@ pub(crate) fn run(what: &str, postgres: Option<String>, replicas: usize) {
     let load = Load::start(&runtime, &site, signers, &version, seed);
 
     let points = Point::of(Process::ControlPlane).filter(|point| point.step != Step::ForgetJobs);
-    let mut deck = Deck::new(seed, points, replicas);
+    let mut deck = Deck::new(seed, points, replicas, 6);
     let mut tally = Tally::default();
     while tally.kills() < kills {
         match deck.draw() {

@@ -1,10 +1,12 @@
 //! That the checker can fail: a world in which everything holds, and what it says of each single fault in it.
 
-use nacre_protocol::api::jobs::JobOutcome;
-use nacre_protocol::ids::{BootId, NodeId};
-use nacre_protocol::job::JobReceipt;
+use nacre_protocol::api::jobs::{Job, JobOutcome, JobState};
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::{BootId, JobId, NodeId};
+use nacre_protocol::job::{JobReceipt, JobTerms};
 
-use super::*;
+use crate::invariants::{Notice, Told, ToldJob, UNUSED_MS, state, violations};
+use crate::kept::{Kept, KeptAttempt, KeptJob, KeptResult, KeptSettlement};
 
 const NOW_MS: u64 = 100_000;
 const KEPT_UNTIL_MS: u64 = 9_000_000_000;

@@ -1,0 +1,113 @@
+//! SIGKILL beside every step that a node takes for a job, and of control plane, node, enclave and worker at any moment: a whole
+//! platform of real programs, real answers, and what the database then says.
+//!
+//! `NACRE_CHAOS_KILLS` (three for each kill here) and `NACRE_CHAOS_SEED` say how many kills and which; `make chaos` is the long form, in which every
+//! failpoint of the node must have killed it. What the control plane's own steps are put through is in its tests.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "shared with the control plane's tests: a test that cannot go on fails"
+)]
+
+#[path = "../../../control-plane/tests/chaos/deck.rs"]
+mod deck;
+#[path = "../../../control-plane/tests/chaos/invariants.rs"]
+mod invariants;
+#[path = "../../../control-plane/tests/chaos/kept.rs"]
+mod kept;
+#[path = "../../../control-plane/tests/chaos/report.rs"]
+mod report;
+
+mod caller;
+mod machine;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use nacre_failpoint::{Point, Process, Step};
+use nacre_tests::platform::wait_for;
+use nacre_tests::processes::Part;
+use tokio::runtime::Runtime;
+
+use crate::caller::Caller;
+use crate::deck::{Deck, Kill};
+use crate::invariants::violations;
+use crate::kept::{Kept, pending};
+use crate::machine::Machine;
+use crate::report::Tally;
+
+/// Kills unless `NACRE_CHAOS_KILLS` says otherwise; of those it is a third, because a node takes its time to come back.
+const KILLS: u64 = 6;
+const CALLERS: usize = 4;
+/// Longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a point is waited for before the next is tried.
+const TURN: Duration = Duration::from_secs(20);
+/// Who is killed at any moment.
+const PARTS: [Part; 4] = [Part::ControlPlane, Part::Node, Part::Enclave, Part::Worker];
+
+#[test]
+fn a_platform_killed_at_every_step_of_its_node_and_anywhere_settles_each_job_once()
+-> anyhow::Result<()> {
+    let seed = number("NACRE_CHAOS_SEED")?.unwrap_or(1);
+    let kills = number("NACRE_CHAOS_KILLS")?.map_or(KILLS, |kills| kills.div_ceil(3));
+    let kills = usize::try_from(kills)?;
+    let began = Instant::now();
+    let runtime = Runtime::new()?;
+    let mut machine = Machine::start()?;
+    let caller = Arc::new(Caller::of(&machine)?);
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| runtime.spawn(Arc::clone(&caller).lay_in_on_and_on()))
+        .collect();
+
+    let mut deck = Deck::new(seed, Point::of(Process::Node), PARTS.len(), 3);
+    let mut tally = Tally::default();
+    while tally.kills() < kills {
+        match deck.draw() {
+            Kill::At(point) => {
+                let provoke = point.step == Step::ReportFailure;
+                if machine.kill_at(point, provoke, TURN)? {
+                    *tally.at.entry(point).or_default() += 1;
+                } else {
+                    tally.missed += 1;
+                    deck.put_back(point);
+                }
+            }
+            Kill::Anywhere { process, answers } => {
+                let wanted = caller.answers.load(Ordering::SeqCst) + answers / 4;
+                let answered = || (caller.answers.load(Ordering::SeqCst) >= wanted).then_some(());
+                wait_for("callers are answered", PATIENCE, answered)?;
+                machine.kill(PARTS[process])?;
+                tally.anywhere += 1;
+            }
+        }
+    }
+    caller.enough.store(true, Ordering::SeqCst);
+    for caller in callers {
+        runtime.block_on(caller)??;
+    }
+    let database = machine.database();
+    let quiet = || (runtime.block_on(pending(&database, caller::now_ms())) == 0).then_some(());
+    wait_for("nothing is left to do", PATIENCE, quiet)?;
+    machine.stop()?;
+
+    let kept = runtime.block_on(Kept::read(&database, &machine.objects()));
+    let told = caller.told();
+    tally.print("a whole platform", seed, began.elapsed(), &told, &kept);
+    let found = violations(&told, &kept, caller::now_ms());
+    ensure!(found.is_empty(), "{found:#?}");
+    ensure!(kept.staged.is_empty(), "{:?}", kept.staged);
+    let never: Vec<_> = Point::of(Process::Node)
+        .filter(|point| !tally.at.contains_key(point))
+        .collect();
+    let long = kills >= 4 * Point::of(Process::Node).count();
+    ensure!(!long || never.is_empty(), "nobody died at {never:?}");
+    Ok(())
+}
+
+fn number(variable: &str) -> anyhow::Result<Option<u64>> {
+    let text = std::env::var(variable).ok().filter(|text| !text.is_empty());
+    Ok(text.map(|text| text.parse()).transpose()?)
+}
