@@ -92,9 +92,10 @@ impl Platform {
         let kept = u64::try_from(self.uptime.rules.retention.as_millis()).unwrap_or(u64::MAX);
         let old = schedule.slot_at(self.clock.now_ms().saturating_sub(kept));
         // Scores look one window back.
-        let before = schedule.first_epoch(settled).min(schedule.epoch_of(old));
+        let old = schedule.first_epoch(settled).min(schedule.epoch_of(old));
+        let next = schedule.first_epoch(Window(settled.0 + 1));
         let mut tx = self.store.write().await?;
-        epochs::forget(&mut tx, before).await?;
+        epochs::forget(&mut tx, old, next).await?;
         Ok(commit(tx).await?)
     }
 }

@@ -8,6 +8,7 @@ use nacre_uptime::WindowTally;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
+use super::runs;
 use crate::store::{Connection, RowExt as _, StoreError, big};
 
 /// Rows that one statement writes.
@@ -84,15 +85,9 @@ pub(crate) async fn put(on: &mut Connection, nodes: &[NodeEpoch]) -> Result<(), 
             statement = statement
                 .bind(big(node.epoch.0)?)
                 .bind(node.node.to_string())
-                .bind(node.verdicts.iter().map(verdict_char).collect::<String>())
-                .bind(node.excused.iter().map(excused_char).collect::<String>())
-                .bind(
-                    node.saw
-                        .iter()
-                        .flatten()
-                        .map(outcome_char)
-                        .collect::<String>(),
-                )
+                .bind(runs::encode(node.verdicts.iter().map(verdict_char)))
+                .bind(runs::encode(node.excused.iter().map(excused_char)))
+                .bind(runs::encode(node.saw.iter().flatten().map(outcome_char)))
                 .bind(i64::from(node.tally.up))
                 .bind(i64::from(node.tally.missing))
                 .bind(i64::from(node.tally.excused))
@@ -163,27 +158,25 @@ pub(crate) async fn sums(
 }
 
 fn read(row: &AnyRow, slots: usize) -> Result<NodeEpoch, StoreError> {
-    let saw: Vec<Outcome> = row
-        .text("saw")?
-        .chars()
-        .map(|c| outcome_of(c).ok_or(StoreError::Corrupt("saw")))
-        .collect::<Result<_, _>>()?;
-    let verdicts = row.text("verdicts")?;
-    let verdicts = verdicts
-        .chars()
-        .map(|c| verdict_of(c).ok_or(StoreError::Corrupt("verdicts")));
+    let saw: Vec<Outcome> = characters(row, "saw", outcome_of)?;
     Ok(NodeEpoch {
         epoch: Epoch(row.number("epoch")?),
         node: row.parsed("node")?,
-        verdicts: verdicts.collect::<Result<_, _>>()?,
-        excused: row
-            .text("excused_slots")?
-            .chars()
-            .map(|c| c == '1')
-            .collect(),
+        verdicts: characters(row, "verdicts", verdict_of)?,
+        excused: characters(row, "excused_slots", excused_of)?,
         saw: saw.chunks(slots.max(1)).map(<[_]>::to_vec).collect(),
         tally: tally(row)?,
     })
+}
+
+fn characters<T>(
+    row: &AnyRow,
+    column: &'static str,
+    meaning: impl Fn(char) -> Option<T>,
+) -> Result<Vec<T>, StoreError> {
+    let characters = runs::decode(&row.text(column)?);
+    let all = characters.and_then(|all| all.into_iter().map(meaning).collect());
+    all.ok_or(StoreError::Corrupt(column))
 }
 
 fn tally(row: &AnyRow) -> Result<WindowTally, StoreError> {
@@ -211,34 +204,47 @@ fn verdict_of(c: char) -> Option<Verdict> {
 }
 
 fn excused_char(excused: &bool) -> char {
-    if *excused { '1' } else { '0' }
+    if *excused { 'x' } else { '.' }
 }
 
-/// A hexadecimal digit: outcomes are few.
+fn excused_of(c: char) -> Option<bool> {
+    match c {
+        'x' => Some(true),
+        '.' => Some(false),
+        _ => None,
+    }
+}
+
+/// A letter: `a` unseen, `b` up, then the reasons for down.
 fn outcome_char(outcome: &Outcome) -> char {
-    char::from_digit(outcome.to_byte().into(), 16).unwrap_or('0')
+    char::from(b'a' + outcome.to_byte())
 }
 
 fn outcome_of(c: char) -> Option<Outcome> {
-    let byte = c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())?;
+    let byte = u8::try_from(c).ok()?.checked_sub(b'a')?;
     Outcome::from_byte(byte)
 }
 
-/// Forgets what was said and judged of epochs before this one.
-pub(crate) async fn forget(on: &mut Connection, before: Epoch) -> Result<(), StoreError> {
+/// Forgets what was said and judged of epochs before `old`, and reveals, which are large, before `settled` already: nothing
+/// is disputed there any more, and what each watcher saw stands beside the verdicts.
+pub(crate) async fn forget(
+    on: &mut Connection,
+    old: Epoch,
+    settled: Epoch,
+) -> Result<(), StoreError> {
+    query("DELETE FROM uptime_reveals WHERE epoch < $1")
+        .bind(big(settled.0)?)
+        .execute(&mut *on)
+        .await?;
     for statement in [
         "DELETE FROM uptime_commits WHERE epoch < $1",
-        "DELETE FROM uptime_reveals WHERE epoch < $1",
         "DELETE FROM uptime_overturned WHERE epoch < $1",
         "DELETE FROM uptime_slots WHERE epoch < $1",
         // The last one says where to go on.
         "DELETE FROM uptime_epochs WHERE epoch < $1
          AND epoch < (SELECT MAX(epoch) FROM uptime_epochs)",
     ] {
-        query(statement)
-            .bind(big(before.0)?)
-            .execute(&mut *on)
-            .await?;
+        query(statement).bind(big(old.0)?).execute(&mut *on).await?;
     }
     Ok(())
 }

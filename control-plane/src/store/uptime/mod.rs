@@ -2,6 +2,7 @@
 
 pub(crate) mod circumstances;
 pub(crate) mod epochs;
+mod runs;
 pub(crate) mod stakes;
 pub(crate) mod windows;
 pub(crate) mod words;

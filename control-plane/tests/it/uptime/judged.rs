@@ -6,7 +6,7 @@ use nacre_protocol::uptime::{
 };
 use reqwest::Method;
 
-use super::site::{STAKE, Site, row, schedule, until};
+use super::site::{RETENTION, STAKE, Site, row, schedule, until};
 use crate::support::{TestNode, config, refused};
 
 /// What four watchers say: one lies, one does not reveal.
@@ -180,4 +180,47 @@ async fn a_database_with_words_keeps_its_schedule() {
     assert!(matches!(refused, StartError::Open(_)), "{refused}");
     assert!(refused.to_string().contains("cut otherwise"), "{refused}");
     site.server.resume().await;
+}
+
+#[tokio::test]
+async fn what_watchers_said_is_forgotten_in_time_and_what_came_of_it_stays() {
+    let mut site = Site::start(&[1]).await;
+    let node = site.node(1).await.id;
+    let (first, second) = (site.epoch, Epoch(site.epoch.0 + 1));
+    for epoch in [first, second] {
+        site.say(epoch, &[Some(vec![row(node, "uuuddddd")])]).await;
+        site.judged(epoch, node).await;
+    }
+    let slashes = site.slashes(first).await;
+    assert_eq!(slashes[0].missing, 10);
+    // Old things are forgotten when a control plane starts, and every minute: reveals as soon as nobody can dispute them.
+    let said = "SELECT (SELECT COUNT(*) FROM uptime_reveals) * 100 + COUNT(*) FROM uptime_commits";
+    restarted(&mut site, said, 2).await;
+    assert_eq!(site.judged(first, node).await.slots.len(), 8);
+    let (kept, window) = (RETENTION.as_secs() * 1000, 16_000);
+    site.at(schedule().closed_from(second) + kept + 2 * window);
+    let last = Epoch(
+        schedule()
+            .epoch_of(schedule().slot_at(site.server.now_ms()))
+            .0
+            - 2,
+    );
+    site.judged(last, node).await;
+    restarted(&mut site, said, 0).await;
+    assert_eq!(site.slashes_now().await, slashes);
+    // It goes on where it was.
+    let next = Epoch(last.0 + 3);
+    site.say(next, &[Some(vec![row(node, "uuuuuuuu")])]).await;
+    let report = site.judged(next, node).await;
+    assert_eq!(report.slots[7].verdict, Verdict::Up);
+}
+
+/// Starts the control plane anew, and waits until the database says this number.
+async fn restarted(site: &mut Site, sql: &'static str, number: i64) {
+    site.server.stop().await;
+    site.server.resume().await;
+    until("it is forgotten", async || {
+        (site.server.number(sql).await == number).then_some(())
+    })
+    .await;
 }

@@ -18,6 +18,7 @@ use crate::support::{Server, TestNode, expect};
 
 /// Longer than any phase, shorter than an epoch.
 pub(crate) const DISPUTE: Duration = Duration::from_secs(5);
+pub(crate) const RETENTION: Duration = Duration::from_secs(60);
 pub(crate) const STAKE: u64 = 1_000_019;
 
 /// Eight slots of a second; two epochs a window; two seconds to commit, four to reveal.
@@ -38,7 +39,7 @@ fn tune(config: &mut Config) {
         dispute: DISPUTE,
         drain_notice: Duration::from_secs(4),
         drain_budget: Duration::from_secs(6),
-        ..UptimeConfig::default()
+        retention: RETENTION,
     };
     // Silence is no matter here.
     config.offline_after = Duration::from_secs(3600);
