@@ -119,7 +119,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn body_error(rejection: BytesRejection) -> RequestError {
+pub(super) fn body_error(rejection: BytesRejection) -> RequestError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         RequestError::TooLong
     } else {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use nacre_protocol::uptime::MAX_REVEAL;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -89,7 +90,7 @@ fn described() -> OpenApiRouter<Shared> {
     let reveals = OpenApiRouter::new()
         .routes(routes!(uptime::reveal))
         .layer(from_fn_with_state(Gate::timed(MAX_WORDS), gate::pass))
-        .layer(DefaultBodyLimit::disable());
+        .layer(DefaultBodyLimit::max(MAX_REVEAL));
     let polls = OpenApiRouter::new()
         .routes(routes!(deployments::get))
         .routes(routes!(logs::get))

@@ -1,14 +1,14 @@
 //! `/v1/uptime`: what watchers say, and what comes of it.
 
-use axum::body::to_bytes;
-use axum::extract::{Request, State};
+use axum::body::Bytes;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use nacre_protocol::api::Page;
 use nacre_protocol::ids::NodeId;
 use nacre_protocol::uptime::{
-    AnnounceDrain, AnnouncedDrain, MAX_REPORT_SLOTS, MAX_REVEAL, PostCommit, PostReveal,
-    REVEAL_HEADER, RevealTicket, SlashRecord, TicketError, UptimeReport, WatcherRecord,
+    AnnounceDrain, AnnouncedDrain, MAX_REPORT_SLOTS, PostCommit, PostReveal, REVEAL_HEADER,
+    RevealTicket, SlashRecord, TicketError, UptimeReport, WatcherRecord,
 };
 use nacre_uptime::EvidenceRecord;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::answer::{Refusal, json, ok};
 use super::auth::{Caller, KeyHolder, NodeCaller};
-use super::extract::{InBody, InPath, InQuery, PageQuery, declared_length};
+use super::extract::{InBody, InPath, InQuery, PageQuery, body_error};
 use super::functions::to_its_end;
 use crate::error::{Error, RequestError, UptimeError};
 use crate::platform::Principal;
@@ -88,12 +88,8 @@ pub(super) async fn reveal(
 ) -> Result<StatusCode, Refusal> {
     let ticket = ticket(&request).map_err(UptimeError::from)?;
     platform.admit_reveal(&ticket).await?;
-    if declared_length(request.headers()).is_some_and(|length| length > MAX_REVEAL as u64) {
-        return Err(RequestError::TooLong.into());
-    }
-    let body = to_bytes(request.into_body(), MAX_REVEAL).await;
-    let body = body.map_err(|_| RequestError::Incomplete)?;
-    let body = String::from_utf8(body.into());
+    let body = Bytes::from_request(request, &platform).await;
+    let body = String::from_utf8(body.map_err(body_error)?.into());
     let body = body.map_err(|error| RequestError::Shape(error.to_string()))?;
     to_its_end(async move { platform.take_reveal(ticket, body).await }).await?;
     Ok(StatusCode::NO_CONTENT)
