@@ -9,6 +9,7 @@ use nacre_protocol::api::{
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{DeploymentId, FunctionName};
 use nacre_protocol::problem::Problem;
+use nacre_telemetry::trace;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -170,6 +171,7 @@ impl Api {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
+        let request = request.headers(trace::headers());
         request.send().await.map_err(|error| CliError::Unreachable {
             url: self.url.clone(),
             reason: root_cause(&error),

@@ -12,6 +12,8 @@ use nacre_host_proxy::egress::EgressArgs;
 use nacre_image::cli::ImageCommand;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, NodeId};
+use nacre_telemetry::endpoint::MetricsArgs;
+use nacre_telemetry::log::LogArgs;
 
 /// Confidential serverless inference: deploy a model, call it in an enclave, check the proof.
 #[derive(Debug, Parser)]
@@ -26,6 +28,8 @@ pub(crate) struct Args {
     /// Which login to use; `nacre dev` makes one named `dev`.
     #[arg(long, global = true, env = "NACRE_PROFILE")]
     pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -163,6 +167,12 @@ pub(crate) struct DevArgs {
     pub(crate) hung_after: Option<nacre_protocol::manifest::Timeout>,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
+    /// Where the control plane's numbers are read.
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
+    /// The same for the node's and its enclave's.
+    #[arg(long, value_name = "ADDR", value_parser = MetricsArgs::parse_address)]
+    pub(crate) node_metrics: Option<nacre_transport::Address>,
     /// Leave when standard input closes.
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,
@@ -365,6 +375,9 @@ pub(crate) struct ProxyArgs {
     pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+    /// Where its numbers are read.
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
     /// Leave when standard input closes.
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use nacre_host_proxy::Programs;
+use nacre_telemetry::log::LogFormat;
 
 use crate::args::{Args, AttestCommand, Command, PlatformCommand, ReceiptCommand, UserCommand};
 use crate::dev;
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) home: Home,
     pub(crate) profile: Option<String>,
     pub(crate) output: Output,
+    pub(crate) log: LogFormat,
 }
 
 /// Runs the command. Those that run a part of the platform need no home: they may have a cleared environment.
@@ -43,6 +45,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
                 home: Home::find()?,
                 profile: args.profile,
                 output: Output { json: args.json },
+                log: args.log.log_format,
             };
             run_for_user(&context, command).await
         }

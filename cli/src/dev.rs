@@ -14,6 +14,8 @@ use anyhow::Context as _;
 use nacre_control_plane::{Database, keys};
 use nacre_emulator::pki::{Root, store};
 use nacre_host_proxy::cli::EnclaveKind;
+use nacre_telemetry::endpoint::MetricsArgs;
+use nacre_telemetry::log::LogFormat;
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use serde::Serialize;
@@ -114,20 +116,22 @@ async fn start(
 ) -> Result<(Supervised, Supervised, Duration), CliError> {
     let deadline = Instant::now() + START;
     let nacre = std::env::current_exe()?;
-    if !context.output.json {
+    if !context.output.json && context.log == LogFormat::Text {
         eprintln!("starting control plane, node and enclave …");
     }
     let listen = args.listen;
+    let of_all = context.log.words();
     let control_plane = Supervised::start("control-plane", deadline, {
         let (data, policy) = (layout.control_plane(), layout.policy());
         let root = layout.root_of(enclave);
         let path = nacre.clone();
+        let more = [&of_all[..], &args.metrics.words()].concat();
         move |announced| {
             // A port that the system chose stays the same for as long as `nacre dev` runs.
             let kept =
                 announced.and_then(|line| line.rsplit_once("//").map(|(_, addr)| addr.to_owned()));
             let listen = kept.unwrap_or_else(|| listen.to_string());
-            let arguments = words([
+            let mut arguments = words([
                 ("control-plane", None),
                 ("--listen", Some(listen.into())),
                 ("--data", Some(data.clone().into())),
@@ -135,6 +139,7 @@ async fn start(
                 ("--node-policy", Some(policy.clone().into())),
                 ("--exit-on-stdin-eof", None),
             ]);
+            arguments.extend(more.iter().cloned());
             let path = path.clone();
             Program { path, arguments }
         }
@@ -151,6 +156,11 @@ async fn start(
     ]);
     arguments.extend(enclave.node_arguments(args, layout));
     arguments.extend(args.egress.words());
+    let metrics = MetricsArgs {
+        address: args.node_metrics.clone(),
+    };
+    arguments.extend(metrics.words());
+    arguments.extend(of_all);
     let begun = Instant::now();
     let node = Supervised::start("node", deadline, move |_| Program {
         path: nacre.clone(),

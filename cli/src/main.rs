@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nacre_telemetry::log::{self, LogFormat};
+use tracing::Instrument as _;
 
 mod api;
 mod args;
@@ -10,6 +12,7 @@ mod bundle_dir;
 mod commands;
 mod dev;
 mod error;
+mod names;
 mod output;
 mod profile;
 mod trust;
@@ -20,8 +23,8 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return not_run(&error),
     };
-    init_tracing(args.verbose);
-    let json = args.json;
+    // Who asked for JSON lines in the log gets the last one in JSON too.
+    let json = args.json || args.log.log_format == LogFormat::Json;
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -29,7 +32,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error.into(), json),
     };
-    let done = runtime.block_on(commands::run(args));
+    let telemetry = {
+        let _inside = runtime.enter();
+        log::start(args.command.process(), args.log, args.filter())
+    };
+    let span = args.command.span();
+    let done = runtime.block_on(commands::run(args).instrument(span));
+    telemetry.end();
     // Blocking readers of standard input would otherwise hold the process open.
     runtime.shutdown_background();
     match done {
@@ -47,16 +56,4 @@ fn not_run(error: &clap::Error) -> ExitCode {
     let words = error.render().to_string();
     let words = words.strip_prefix("error: ").unwrap_or(&words).trim();
     output::failure(&error::CliError::Usage(words.to_owned()), json)
-}
-
-/// Diagnostics go to standard error; results go to standard output.
-fn init_tracing(verbose: bool) {
-    let fallback = if verbose { "info,nacre=debug" } else { "warn" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("NACRE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(fallback));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
 }

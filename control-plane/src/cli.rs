@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use nacre_attestation_verifier::{Policy, RootKind, Roots};
+use nacre_telemetry::endpoint::MetricsArgs;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -49,6 +50,9 @@ pub struct ControlPlaneArgs {
     jobs: config::JobsArgs,
     #[command(flatten)]
     uptime: config::UptimeArgs,
+    /// Where its numbers are read.
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// A proxy in front terminates TLS: allow an address other than loopback.
     #[arg(long)]
     behind_tls_proxy: bool,
@@ -176,6 +180,7 @@ fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
         jobs: args.jobs.config(),
         uptime: args.uptime.config()?,
         behind_tls_proxy: args.behind_tls_proxy,
+        metrics: args.metrics.clone(),
         database,
         objects,
         ..Config::new(PathBuf::new(), roots, policy)

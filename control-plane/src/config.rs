@@ -4,8 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::clock::Clock;
 use nacre_attestation_verifier::{Policy, Roots};
+use nacre_telemetry::endpoint::MetricsArgs;
+
+use crate::clock::Clock;
 
 mod database;
 mod jobs;
@@ -111,6 +113,8 @@ pub struct Config {
     pub uptime: UptimeConfig,
     /// Whether something in front speaks TLS, so that an address other than loopback is safe.
     pub behind_tls_proxy: bool,
+    /// Where metrics are read, if anywhere.
+    pub metrics: MetricsArgs,
     /// The time.
     pub clock: Clock,
 }
@@ -131,6 +135,7 @@ impl Config {
             jobs: JobsConfig::default(),
             uptime: UptimeConfig::default(),
             behind_tls_proxy: false,
+            metrics: MetricsArgs::default(),
             clock: Clock::system(),
         }
     }

@@ -258,6 +258,20 @@ impl Error {
         }
     }
 
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        self.kind().1
+    }
+
+    /// How the database failed, if it did: `passing` or `lasting`.
+    pub(crate) fn database(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) if error.is_passing() => Some("passing"),
+            Self::Store(_) => Some("lasting"),
+            _ => None,
+        }
+    }
+
     /// Whether it is about our inside, not about the request.
     pub fn is_ours(&self) -> bool {
         matches!(

@@ -9,6 +9,7 @@
 //! It sees no payload and holds no key of an enclave: what nodes run is bound by digests that clients check themselves.
 
 mod api;
+mod causes;
 mod challenges;
 pub mod cli;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod config;
 mod endpoint;
 pub mod error;
 pub mod keys;
+mod meters;
 mod objects;
 pub mod placement;
 mod platform;

@@ -11,6 +11,8 @@ use axum::Router;
 use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nacre_telemetry::endpoint::Endpoint;
+use nacre_transport::BindError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -48,6 +50,7 @@ pub struct ControlPlane {
     moving: JoinHandle<()>,
     posting: JoinHandle<()>,
     judging: JoinHandle<()>,
+    metrics: Option<Endpoint>,
     /// Released when this is dropped.
     _lock: Option<File>,
 }
@@ -73,6 +76,9 @@ pub enum StartError {
     /// The database or the object store cannot be opened.
     #[error(transparent)]
     Open(#[from] Error),
+    /// The address for metrics cannot be taken.
+    #[error("metrics: {0}")]
+    Metrics(#[from] BindError),
     /// A period of zero.
     #[error(
         "--report-every-ms and --offline-after-ms must be above 0, and the second above the first"
@@ -97,6 +103,12 @@ impl ControlPlane {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let platform = Arc::new(Platform::open(&config).await?);
+        let measured = Arc::clone(&platform);
+        let read = move || {
+            let platform = Arc::clone(&measured);
+            async move { platform.read_metrics().await }
+        };
+        let metrics = config.metrics.serve_read(read).await?;
         let stop = watch::Sender::new(false);
         let router = api::router(Arc::clone(&platform));
         let serving = tokio::spawn(serve(listener, router, stop.subscribe()));
@@ -116,6 +128,7 @@ impl ControlPlane {
             moving,
             posting,
             judging,
+            metrics,
             _lock: lock,
         })
     }
@@ -131,7 +144,8 @@ impl ControlPlane {
     }
 
     /// Ends long polls at once, lets other requests end, and closes the database.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
+        drop(self.metrics.take());
         self.stop.send_replace(true);
         self.platform.wakers().stop();
         // They end on `stop`; a panic in one of them was reported when it happened.
@@ -247,6 +261,7 @@ async fn sweep(platform: Arc<Platform>, every: Duration, mut stop: watch::Receiv
             _ = forget.tick() => platform.forget_old().await,
         };
         if let Err(error) = done {
+            platform.meters().failed(&error);
             tracing::error!(%error, "sweep failed; it is tried again");
         }
     }
@@ -264,6 +279,7 @@ async fn move_jobs(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
         let moved = platform.move_overdue_jobs().await;
         let moved = moved.and(platform.end_overrun_jobs().await);
         if let Err(error) = moved.and(platform.delete_expired_objects().await) {
+            platform.meters().failed(&error);
             tracing::error!(%error, "jobs were not moved; it is tried again");
         }
     }
@@ -283,6 +299,7 @@ async fn post_webhooks(platform: Arc<Platform>, mut stop: watch::Receiver<bool>)
             } => posted,
         };
         if let Err(error) = posted {
+            platform.meters().failed(&error);
             tracing::error!(%error, "webhooks were not posted; it is tried again");
         }
     }

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nacre_telemetry::endpoint::MetricsArgs;
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::emulate::watch;
-use crate::faults::{Faults, Watched};
+use crate::faults::{Faults, Served, Watched};
 use crate::measure::measure_process;
 use crate::nsm::{BootPcrs, Nsm, NsmConfig, Pcr};
 use crate::pki::{InstanceIdentity, store};
@@ -50,6 +51,10 @@ pub struct NsmEmulatorArgs {
     /// A file of faults (TOML); read again on SIGHUP and when it changes
     #[arg(long, value_name = "FILE")]
     pub faults: Option<PathBuf>,
+
+    /// Where its numbers are read
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 
     /// Leave when standard input is closed, so that nothing outlives a parent that dies
     #[arg(long)]
@@ -107,6 +112,8 @@ async fn run_until(
         Some(file) => Some(Watched::open(file, faults.clone())?),
         None => None,
     };
+    let served = Served::default();
+    let _metrics = args.metrics.serve(served.metrics()).await?;
     let socket = Socket::bind(&args.socket)?;
     tracing::info!(module = module.module_id(), socket = %args.socket.display(), "NSM emulator, DEVELOPMENT ROOT");
     writeln!(out, "ready")
@@ -115,6 +122,7 @@ async fn run_until(
     let options = Options {
         latency: Duration::from_millis(args.latency_ms),
         faults,
+        served,
         ..Options::default()
     };
     tokio::select! {

@@ -17,7 +17,7 @@ pub use error::EmulateError;
 pub(crate) use faults::watch;
 
 use crate::cli::stop_signal;
-use crate::faults::{Control, Faults, FaultyNsm, Order, Watched};
+use crate::faults::{Control, Faults, FaultyNsm, Order, Served, Watched};
 use crate::machine::{Clockwork, Heartbeat, LoadedImage, Machine, MachineConfig};
 use crate::nsm::{Nsm, NsmConfig};
 use crate::pki::{InstanceIdentity, store};
@@ -68,7 +68,10 @@ async fn boot(
         false => Some(Heartbeat::bind(&args.vsock)?),
     };
     let (qemu, image) = prepare(&args).await?;
-    let module = module(&args, &image, faults.clone())?;
+    let served = Served::default();
+    let metrics = args.metrics.serve(served.metrics()).await;
+    let _metrics = metrics.map_err(|error| EmulateError::System(error.into()))?;
+    let module = module(&args, &image, faults.clone())?.counting(served);
     announce(&args, &image, &module);
     let config = config(&args, qemu);
     let mut machine = Machine::start(config, image, module, clockwork).await?;

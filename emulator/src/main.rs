@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use nacre_emulator::emulate::{self, EmulateArgs};
+use nacre_telemetry::log::{self, LogArgs};
 
 /// Boots enclave images without AWS.
 #[derive(Debug, clap::Parser)]
@@ -11,17 +12,12 @@ use nacre_emulator::emulate::{self, EmulateArgs};
 struct Args {
     #[command(flatten)]
     emulate: EmulateArgs,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("NACRE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -29,7 +25,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let telemetry = {
+        let _inside = runtime.enter();
+        log::start("nacre-emulator", args.log, "warn")
+    };
     let done = runtime.block_on(emulate::run(args.emulate));
+    telemetry.end();
     // A blocking reader of standard input would otherwise hold the process open.
     runtime.shutdown_background();
     match done {

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::faults::{Faults, FaultyNsm};
+use crate::faults::{Faults, FaultyNsm, Served};
 use crate::nsm::{self, ErrorCode, Nsm};
 use crate::socket_file::SocketFile;
 
@@ -44,6 +44,8 @@ pub struct Options {
     pub clock: fn() -> u64,
     /// What is wrong with the module.
     pub faults: Faults,
+    /// Where requests are counted.
+    pub served: Served,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             frame_timeout: Duration::from_secs(5),
             clock: system_clock,
             faults: Faults::none(),
+            served: Served::default(),
         }
     }
 }
@@ -109,6 +112,7 @@ impl Socket {
     ) -> io::Result<()> {
         let faults = options.faults.clone();
         let module = FaultyNsm::new(module, faults, options.clock, options.latency);
+        let module = module.counting(options.served.clone());
         let device = Arc::new(Device {
             module: Mutex::new(module),
             options,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nacre_protocol::control::EnclaveMetrics;
 use nacre_protocol::sealed::SealingSecret;
 use nacre_transport::Listener;
 use tokio::sync::watch;
@@ -85,6 +86,19 @@ pub async fn boot(nsm: NsmHandle, config: Config) -> Result<RunningEnclave, Boot
     let tls = Listener::bind(&config.tls).await?;
     let control = Listener::bind(&config.control).await?;
     Ok(RunningEnclave::start(enclave, front, tls, control))
+}
+
+impl Enclave {
+    /// What the host's metrics are made of.
+    pub(crate) fn metrics(&self) -> EnclaveMetrics {
+        let serving = self.functions.serving();
+        let functions = serving.iter().map(|function| function.metrics());
+        EnclaveMetrics {
+            memory_used_bytes: self.functions.budget().used(),
+            functions: functions.collect(),
+            ..self.counters.metrics()
+        }
+    }
 }
 
 impl RunningEnclave {

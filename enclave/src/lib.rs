@@ -25,6 +25,7 @@ mod counters;
 pub mod egress;
 pub mod freshness;
 pub mod functions;
+mod histogram;
 pub mod http;
 pub mod identity;
 mod jobs;

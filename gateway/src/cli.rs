@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use nacre_protocol::manifest::Timeout;
+use nacre_telemetry::endpoint::MetricsArgs;
 use nacre_transport::Address;
 use nacre_tunnel::system;
 use reqwest::Url;
@@ -83,6 +84,9 @@ pub struct GatewayArgs {
     /// Which nodes are drawn, for a run that can be repeated [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Where its numbers are read.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// Stop when standard input ends (for a parent process that must not leave this one behind)
     #[arg(long)]
     pub exit_on_stdin_eof: bool,
@@ -99,6 +103,7 @@ pub async fn run(args: GatewayArgs, stop: impl Future<Output = ()>) -> anyhow::R
     let seed = args.seed.unwrap_or_else(rand::random);
     let listen = Address::from(args.listen);
     let gateway = Gateway::bind(&listen, args.zone.clone(), limits, health, seed).await?;
+    let _metrics = args.metrics.serve(gateway.metrics()).await?;
     let routes = gateway.routes();
     let mut stop = std::pin::pin!(stop);
     tokio::select! {

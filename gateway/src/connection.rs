@@ -37,7 +37,7 @@ impl Connection {
     /// Serves it to its end, from when it has asked for a place among those who are about to say whom they want.
     pub(crate) async fn serve(mut self, asked: Asked) {
         let shared = Arc::clone(&self.shared);
-        let _open = shared.counters.open();
+        let _open = shared.counters.traffic.open();
         let end_of_hello = self.accepted + shared.limits.hello;
         let place = timeout_at(end_of_hello, asked.place()).await;
         let Ok(Some(speaking)) = place else {
@@ -117,14 +117,14 @@ impl Connection {
         };
         let (mut node, _in_flight) = answered.ok_or(Refusal::NoNode)?;
         let carried = |inward, outward| {
-            shared.counters.carried(inward, outward);
+            shared.counters.traffic.bytes(inward, outward);
             place.sign_of_life(shared.millis());
         };
         let patience = &shared.limits.patience;
         let end = tokio::select! {
             end = carry(&mut self.caller, &mut node, nacre_tunnel::First::nothing(&shared.pools), patience, carried) => {
                 if end != End::Closed {
-                    shared.counters.aborted();
+                    shared.counters.traffic.aborted();
                 }
                 Some(end)
             }
@@ -133,7 +133,7 @@ impl Connection {
                 None
             }
             () = shared.cut.cancelled() => {
-                shared.counters.cut();
+                shared.counters.traffic.cut();
                 None
             }
         };

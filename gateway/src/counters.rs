@@ -1,8 +1,13 @@
 //! What a gateway has done, in numbers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use nacre_telemetry::metrics::Metrics;
+use nacre_tunnel::counters::{Carried, Traffic, expose};
+
 use crate::alert::Alert;
+use crate::routes::Routes;
 
 /// Why a caller was not brought to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +79,9 @@ impl Refusal {
 /// Live counters; read them with [`Counters::snapshot`].
 #[derive(Debug, Default)]
 pub struct Counters {
-    accepted: AtomicU64,
-    open: AtomicU64,
+    pub(crate) traffic: Traffic,
     carried: AtomicU64,
     tried_again: AtomicU64,
-    aborted: AtomicU64,
-    cut: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -117,23 +117,25 @@ impl Snapshot {
 impl Counters {
     /// Reads them all.
     pub fn snapshot(&self) -> Snapshot {
+        let Carried {
+            accepted,
+            open,
+            aborted,
+            cut,
+            bytes_in,
+            bytes_out,
+        } = self.traffic.carried();
         Snapshot {
-            accepted: self.accepted.load(Relaxed),
-            open: self.open.load(Relaxed),
+            accepted,
+            open,
             carried: self.carried.load(Relaxed),
             tried_again: self.tried_again.load(Relaxed),
-            aborted: self.aborted.load(Relaxed),
-            cut: self.cut.load(Relaxed),
-            bytes_in: self.bytes_in.load(Relaxed),
-            bytes_out: self.bytes_out.load(Relaxed),
+            aborted,
+            cut,
+            bytes_in,
+            bytes_out,
             refused: self.refused.each_ref().map(|n| n.load(Relaxed)),
         }
-    }
-
-    pub(crate) fn open(&self) -> OpenConnection<'_> {
-        self.accepted.fetch_add(1, Relaxed);
-        self.open.fetch_add(1, Relaxed);
-        OpenConnection(self)
     }
 
     pub(crate) fn refused(&self, why: Refusal) {
@@ -142,34 +144,61 @@ impl Counters {
 
     pub(crate) fn answered(&self, hello: usize) {
         self.carried.fetch_add(1, Relaxed);
-        self.bytes_in.fetch_add(hello as u64, Relaxed);
+        self.traffic.bytes(hello as u64, 0);
     }
 
     pub(crate) fn tried_again(&self) {
         self.tried_again.fetch_add(1, Relaxed);
     }
-
-    pub(crate) fn aborted(&self) {
-        self.aborted.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn cut(&self) {
-        self.cut.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn carried(&self, bytes_in: u64, bytes_out: u64) {
-        self.bytes_in.fetch_add(bytes_in, Relaxed);
-        self.bytes_out.fetch_add(bytes_out, Relaxed);
-    }
 }
 
-/// Counts a connection as open until it is dropped.
-pub(crate) struct OpenConnection<'a>(&'a Counters);
-
-impl Drop for OpenConnection<'_> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
-    }
+/// What a gateway exposes: its counters, and what it thinks of its nodes.
+pub(crate) fn metrics(counters: &Arc<Counters>, routes: &Routes) -> Metrics {
+    let mut metrics = Metrics::of("gateway", env!("CARGO_PKG_VERSION"));
+    expose(&mut metrics, counters, |counters| &counters.traffic);
+    let read = |one: fn(Snapshot) -> u64| {
+        let counters = Arc::clone(counters);
+        move || one(counters.snapshot())
+    };
+    metrics.observe_one(
+        "answered_connections",
+        "Callers' connections that a node answered",
+        read(|seen| seen.carried),
+    );
+    metrics.observe_one(
+        "failed_tries",
+        "Tries at a node that did not answer",
+        read(|seen| seen.tried_again),
+    );
+    let refused = Arc::clone(counters);
+    metrics.observe(
+        "refused_connections",
+        "Callers' connections that were brought to no node, by why",
+        ["reason"],
+        move || {
+            let seen = refused.snapshot();
+            let each = Refusal::ALL.map(|why| ([why.code().into()], seen.refused(why)));
+            each.into()
+        },
+    );
+    let standing = routes.clone();
+    metrics.observe(
+        "nodes",
+        "Nodes that the routes name: in rotation, or out of it because they did not answer",
+        ["rotation"],
+        move || {
+            let (known, out) = standing.count();
+            vec![
+                (["in".into()], (known - out) as f64),
+                (["out".into()], out as f64),
+            ]
+        },
+    );
+    let routes = routes.clone();
+    metrics.observe_one("functions", "Functions that the routes name", move || {
+        routes.functions() as f64
+    });
+    metrics
 }
 
 #[cfg(test)]

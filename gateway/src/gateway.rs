@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nacre_telemetry::metrics::Metrics;
 use nacre_transport::{Address, BindError, Listener, Stream};
 use nacre_tunnel::lanes::{Carrier, Lanes};
 use nacre_tunnel::shares::{Asked, Shares};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
-use crate::counters::{Counters, Refusal};
+use crate::counters::{self, Counters, Refusal};
 use crate::dial::{DialLimits, Dialer};
 use crate::health::HealthTiming;
 use crate::probe::Prober;
@@ -119,6 +120,11 @@ impl Gateway {
     /// What was done so far.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// What the gateway exposes.
+    pub(crate) fn metrics(&self) -> Metrics {
+        counters::metrics(&self.counters, &self.routes)
     }
 
     /// Serves callers until told to stop. Then everybody who has connected is still taken, and then nobody more; open

@@ -113,6 +113,28 @@ impl Routes {
         out.map(|node| node.address().clone()).collect()
     }
 
+    /// How many nodes the table names, and how many of them are out of rotation.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let current = self
+            .0
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let nodes = current.nodes.values().map(|known| &known.node);
+        let out = nodes.filter(|node| !node.in_rotation()).count();
+        (current.nodes.len(), out)
+    }
+
+    /// How many functions the table names.
+    pub(crate) fn functions(&self) -> usize {
+        let current = self
+            .0
+            .current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        current.functions.len()
+    }
+
     /// The way to a function, if there is such a function.
     pub(crate) fn to(&self, function: &FunctionName) -> Option<Arc<Route>> {
         let current = self

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,6 +22,7 @@ use crate::agent::{self, AgentConfig};
 use crate::crash::{CrashLog, CrashReport};
 use crate::data::NodeData;
 use crate::health::Timing;
+use crate::metrics;
 use crate::opening::{self, open_when_settled};
 use crate::proxy::{Proxy, ProxyError, ProxyLimits};
 use crate::supervisor::{EnclaveState, Supervision, supervise};
@@ -80,8 +82,12 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
         crashes: CrashLog::of(&args.data),
         operator: data.identity().operator(),
         node: data.identity().node,
+        seen: Arc::default(),
     };
+    let (seen, work) = (Arc::clone(&supervision.seen), Arc::default());
     let proxy = bind(&args, limits, &data).await?;
+    let metrics = metrics::node(&proxy.counters(), &seen, &work);
+    let _metrics = args.metrics.serve(metrics).await?;
     let proxy = proxy.behind(args.proxy_protocol_from.clone());
     let listening_on = proxy.address().clone();
     let agent_config = AgentConfig {
@@ -92,6 +98,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
             .clone()
             .unwrap_or_else(|| host_and_port(&listening_on)),
         price: args.price,
+        work,
         stop: stop.clone(),
     };
 

@@ -19,6 +19,7 @@ pub mod data;
 pub mod egress;
 pub mod health;
 pub mod launcher;
+pub mod metrics;
 pub mod opening;
 pub mod proxy;
 pub mod supervisor;

@@ -20,6 +20,7 @@ use crate::health::{Action, Cause, Event, Health, Timing};
 use crate::launcher::{
     HowEnded, LaunchError, LaunchedImage, Launcher, RunningEnclave, stable_code,
 };
+use crate::metrics::Seen;
 
 /// Longest version of an enclave's program that is kept.
 const MAX_VERSION: usize = 64;
@@ -53,6 +54,8 @@ pub struct Supervision {
     pub operator: OperatorId,
     /// The node that asks.
     pub node: NodeId,
+    /// Where what is seen of the enclave is noted, for the metrics.
+    pub seen: Arc<Seen>,
 }
 
 /// Launches an enclave, watches it, launches the next whenever one ended or had to be ended, and stops the last one when
@@ -139,10 +142,12 @@ impl<'a, L: Launcher> Supervisor<'a, L> {
                 let launch = self.run.launch;
                 let boot_ms = millis(self.uptime());
                 tracing::info!(launch, boot_ms, "the enclave is ready");
+                self.supervision.seen.opened();
                 self.log.note(format!("ready, {boot_ms} ms after it ran"));
                 self.state.send_replace(self.run.endpoints.clone());
             }
             Action::Close => {
+                self.supervision.seen.closed();
                 self.state.send_replace(None);
             }
             Action::End => {
@@ -160,6 +165,7 @@ impl<'a, L: Launcher> Supervisor<'a, L> {
             ..Run::default()
         };
         self.log.note(format!("launch {launch}"));
+        self.supervision.seen.launched();
         let (launcher, end) = (self.launcher, self.run.end.clone());
         self.under_way.push(Box::pin(async move {
             tokio::select! {
@@ -229,6 +235,7 @@ impl<'a, L: Launcher> Supervisor<'a, L> {
                 let answered = answer.is_ok();
                 match answer {
                     Ok(status) if launch == self.run.launch => {
+                        self.supervision.seen.answered(status.clone());
                         self.run.status = Some(status);
                         self.run.last_problem = None;
                     }
@@ -238,8 +245,10 @@ impl<'a, L: Launcher> Supervisor<'a, L> {
                 Some(Event::Probed { launch, answered })
             }
             Happened::Attested(launch, answer) => {
-                if let Err(error) = &answer {
-                    self.unanswered(launch, "for fresh evidence", error);
+                match &answer {
+                    Ok(()) if launch == self.run.launch => self.supervision.seen.attested(),
+                    Ok(()) => {}
+                    Err(error) => self.unanswered(launch, "for fresh evidence", error),
                 }
                 let answered = answer.is_ok();
                 Some(Event::Attested { launch, answered })
@@ -288,6 +297,7 @@ impl<'a, L: Launcher> Supervisor<'a, L> {
     }
 
     async fn report(&mut self, cause: Cause) {
+        self.supervision.seen.ended(cause);
         let (run, uptime_ms) = (&self.run, millis(self.uptime()));
         let how = run.ended.as_ref().map(ToString::to_string);
         let how = how.as_deref().unwrap_or_default();

@@ -23,8 +23,10 @@ use crate::ids::{BootId, FunctionName, LeaseId};
 use crate::problem::Problem;
 use crate::usage::SignedUsage;
 
+mod metrics;
 mod run_job;
 
+pub use metrics::{EnclaveMetrics, FunctionMetrics, HISTOGRAM_ENDS, Histogram};
 pub use run_job::{RunJob, RunJobSyntaxError};
 
 /// Body of `PUT /v1/functions/{name}`.
@@ -52,6 +54,9 @@ pub struct EnclaveStatus {
     pub functions: Vec<FunctionStatus>,
     /// Counters since boot.
     pub counters: Counters,
+    /// More of them, for the host's metrics.
+    #[serde(default)]
+    pub metrics: EnclaveMetrics,
 }
 
 /// Counters since boot; they never fall.

@@ -43,6 +43,14 @@ impl Platform {
         Self::start_in(Arc::new(home), arguments)
     }
 
+    /// The same with a command that was changed as a test needs it.
+    pub fn start_changed(
+        change: impl FnOnce(&mut Command) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let home = tempfile::Builder::new().prefix("nacre-test-").tempdir()?;
+        Self::start_command(Arc::new(home), change)
+    }
+
     /// Starts a platform again that has ended, with everything that it kept.
     pub fn start_again(self) -> anyhow::Result<Self> {
         let home = Arc::clone(&self.home);
@@ -51,13 +59,23 @@ impl Platform {
     }
 
     fn start_in(home: Arc<TempDir>, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_command(home, |command| {
+            command.args(arguments);
+            Ok(())
+        })
+    }
+
+    fn start_command(
+        home: Arc<TempDir>,
+        change: impl FnOnce(&mut Command) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let mut command = nacre(home.path());
         command
             .args(["--json", "dev", "--exit-on-stdin-eof"])
             .args(["--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0"])
-            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
+        change(&mut command)?;
         let mut child = command.spawn().context("nacre dev")?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("no pipe")?;

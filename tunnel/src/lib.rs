@@ -6,10 +6,12 @@
 //!   state machine that knows no sockets. Bulk goes through kernel pipes where that costs less than copying.
 //! - [`lanes`]: threads, each of which accepts connections and keeps them.
 //! - [`shares`]: places for connections, shared fairly between the addresses that they come from.
+//! - [`counters`]: what was carried, in numbers.
 //! - [`system`]: what such a program asks of the system.
 
 mod buffer;
 mod carry;
+pub mod counters;
 pub mod lanes;
 mod pipes;
 pub mod shares;

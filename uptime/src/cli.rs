@@ -8,6 +8,7 @@ use nacre_client::Trust;
 use nacre_protocol::encoding::array_from_base64url;
 use nacre_protocol::ids::{BootId, NodeId};
 use nacre_protocol::uptime::{Schedule, Slot, WatcherId};
+use nacre_telemetry::endpoint::MetricsArgs;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::error::WatchError;
 use crate::evidence::EvidenceRecord;
 use crate::seeds::EpochSecret;
 use crate::watch::store::{Limits, Store, kept_schedule, read_bounded};
-use crate::watch::{self, Canary, ControlPlane, Sink, Source, WatcherConfig};
+use crate::watch::{self, Canary, ControlPlane, Meters, Sink, Source, WatcherConfig};
 
 /// Largest file of canaries that is read, bytes.
 const MAX_CANARIES: u64 = 4 << 20;
@@ -65,6 +66,9 @@ pub struct Watch {
     /// How long evidence is kept, hours.
     #[arg(long, value_name = "HOURS", default_value_t = 48)]
     evidence_hours: u32,
+    /// Where its numbers are read.
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Leave when standard input closes.
     #[arg(long)]
     exit_on_stdin_eof: bool,
@@ -175,7 +179,10 @@ pub async fn run(
     };
     let schedule = args.schedule(data, &sink).await?;
     let store = Store::open(data, schedule, args.limits(&schedule))?;
+    let (meters, metrics) = Meters::new();
+    let _metrics = args.metrics.serve(metrics).await?;
     let config = WatcherConfig {
+        meters,
         key: store.key().clone(),
         trust,
         schedule,

@@ -6,6 +6,7 @@ use nacre_attestation_verifier::ResultCode;
 use nacre_client::ClientError;
 use nacre_protocol::problem::Problem;
 use nacre_protocol::uptime::ScheduleError;
+use nacre_transport::BindError;
 
 use crate::evidence::EvidenceError;
 
@@ -47,6 +48,9 @@ pub enum WatchError {
     /// A kept record shows nothing.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+    /// The address for metrics cannot be listened on.
+    #[error("metrics: {0}")]
+    Metrics(#[from] BindError),
     /// The control plane cannot be reached.
     #[error("cannot reach the control plane at {url}: {reason}")]
     Unreachable {
@@ -98,6 +102,7 @@ impl WatchError {
             Self::Evidence(error) => error.code(),
             Self::Unreachable { .. } => "control-plane-unreachable",
             Self::Platform(problem) => &problem.code,
+            Self::Metrics(_) => "metrics-address",
             Self::System(_) => "failed",
         }
     }

@@ -19,6 +19,7 @@ use crate::seeds::WatcherKey;
 mod api;
 mod canary;
 mod keep;
+mod meters;
 mod probe;
 mod round;
 pub mod store;
@@ -27,6 +28,7 @@ mod targets;
 
 pub use api::ControlPlane;
 pub use canary::Canary;
+pub use meters::Meters;
 pub use submit::Sink;
 pub use targets::{Source, Target};
 
@@ -45,6 +47,8 @@ pub struct WatcherConfig {
     pub sink: Sink,
     /// How many probes run at once.
     pub concurrency: usize,
+    /// Where it is counted.
+    pub meters: Arc<Meters>,
 }
 
 /// Watches until `stop`. The slot that runs then is not seen; what was written down stays, and is taken up again.
@@ -60,6 +64,7 @@ pub async fn run(
         source,
         sink,
         concurrency,
+        meters,
     } = config;
     let first = match targets::load(&source).await {
         // It may owe reveals, and will learn of the nodes when the control plane is back.
@@ -82,12 +87,14 @@ pub async fn run(
         targets: targets_rx,
         permits: Arc::new(Semaphore::new(concurrency)),
         after: store.lock().last_slot(),
+        meters: Arc::clone(&meters),
     };
     let submitter = submit::Submitter {
         key,
         schedule,
         sink,
         store: store.clone(),
+        meters,
     };
     // Whoever fails ends all: a watcher that cannot write must not go on looking.
     let probing = async {

@@ -1,24 +1,14 @@
 //! Numbers for Prometheus. Every label has a fixed, small set of values: none is made of what a caller sent.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nacre_attestation_verifier::{RootKind, Verifier};
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use nacre_telemetry::metrics::{Counter, Family, Gauge, Histogram, Label, Metrics as Exposed};
+
+pub use nacre_telemetry::metrics::OPENMETRICS;
 
 use crate::judge::Judge;
-
-/// Media type of [`Metrics::encode`].
-pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper ends of the latency histogram in seconds, around what a verification takes: 0.2 ms to 2 ms.
 const BUCKETS: [f64; 11] = [
@@ -28,10 +18,10 @@ const BUCKETS: [f64; 11] = [
 /// All that is counted.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    verdicts: Family<VerdictLabels, Counter>,
-    limited: Family<LimitLabels, Counter>,
+    exposed: Exposed,
+    requests: Family<Counter, 2>,
+    verdicts: Family<Counter, 2>,
+    limited: Family<Counter, 1>,
     latency: Histogram,
     connections: Counter,
     open: Gauge,
@@ -47,124 +37,77 @@ pub enum Scope {
     All,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    path: &'static str,
-    status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VerdictLabels {
-    result: u8,
-    rule: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LimitLabels {
-    scope: &'static str,
-}
-
 impl Metrics {
     /// Nothing has happened yet.
     pub fn new(judge: &Arc<Judge>) -> Self {
-        let mut registry = Registry::with_prefix("nacre_verifier");
         let roots = judge.verifier().roots();
         let kind = match roots.kind() {
             RootKind::Aws => "aws",
             RootKind::Development => "development",
         };
-        let build = Info::new(vec![
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("root_sha256", roots.fingerprint()),
-            ("root_kind", kind.to_owned()),
-            ("backend", format!("{:?}", judge.verifier().backend())),
-        ]);
-        registry.register("build", "Version, trusted root and crypto backend", build);
-        for (name, help, hits) in [
-            (
-                "chain_cache_hits",
-                "Certificates whose signature was known to hold",
-                true,
-            ),
-            (
-                "chain_cache_misses",
-                "Certificates whose signature was verified",
-                false,
-            ),
-        ] {
-            let judge = Arc::clone(judge);
-            registry.register(name, help, CacheCounter { judge, hits });
-        }
-        let metrics = Self {
-            registry: Registry::default(),
-            requests: Family::default(),
-            verdicts: Family::default(),
-            limited: Family::default(),
-            latency: Histogram::new(BUCKETS),
-            connections: Counter::default(),
-            open: Gauge::default(),
-            overloaded: Counter::default(),
-        };
-        registry.register(
-            "requests",
-            "Answers by path and status",
-            metrics.requests.clone(),
+        let mut metrics = Exposed::built(
+            "verifier",
+            "Version, trusted root and crypto backend",
+            vec![
+                ("version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("root_sha256", roots.fingerprint()),
+                ("root_kind", kind.to_owned()),
+                ("backend", format!("{:?}", judge.verifier().backend())),
+            ],
         );
-        registry.register(
-            "verdicts",
-            "Documents by result code and rule; rule is trusted where one was signed for",
-            metrics.verdicts.clone(),
+        let of = Arc::clone(judge);
+        metrics.observe_one(
+            "chain_cache_hits",
+            "Certificates whose signature was known to hold",
+            move || Verifier::cache_stats(of.verifier()).hits,
         );
-        registry.register(
-            "rate_limited",
-            "Requests refused by a token bucket",
-            metrics.limited.clone(),
-        );
-        registry.register(
-            "verify_seconds",
-            "Time to verify a document and to sign, without waiting",
-            metrics.latency.clone(),
-        );
-        registry.register(
-            "connections",
-            "Connections whose handshake succeeded",
-            metrics.connections.clone(),
-        );
-        registry.register(
-            "open_connections",
-            "Of them, open now",
-            metrics.open.clone(),
-        );
-        registry.register(
-            "overloaded",
-            "Documents refused because too many waited",
-            metrics.overloaded.clone(),
+        let of = Arc::clone(judge);
+        metrics.observe_one(
+            "chain_cache_misses",
+            "Certificates whose signature was verified",
+            move || Verifier::cache_stats(of.verifier()).misses,
         );
         Self {
-            registry,
-            ..metrics
+            requests: metrics.counters(
+                "requests",
+                "Answers by path and status",
+                ["path", "status"],
+            ),
+            verdicts: metrics.counters(
+                "verdicts",
+                "Documents by result code and rule; rule is trusted where one was signed for",
+                ["result", "rule"],
+            ),
+            limited: metrics.counters(
+                "rate_limited",
+                "Requests refused by a token bucket",
+                ["scope"],
+            ),
+            latency: metrics.histogram(
+                "verify_seconds",
+                "Time to verify a document and to sign, without waiting",
+                &BUCKETS,
+            ),
+            connections: metrics.counter("connections", "Connections whose handshake succeeded"),
+            open: metrics.gauge("open_connections", "Of them, open now"),
+            overloaded: metrics.counter("overloaded", "Documents refused because too many waited"),
+            exposed: metrics,
         }
     }
 
     /// All of it in OpenMetrics' text, which Prometheus reads.
-    ///
-    /// # Errors
-    ///
-    /// None: a text takes everything.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        encode(&mut text, &self.registry)?;
-        Ok(text)
+    pub fn encode(&self) -> String {
+        self.exposed.encode()
     }
 
     pub(crate) fn answered(&self, path: &'static str, status: u16) {
-        let labels = RequestLabels { path, status };
-        self.requests.get_or_create(&labels).inc();
+        let status = nacre_telemetry::metrics::status_label(status);
+        self.requests.of([path.into(), status]).inc();
     }
 
     pub(crate) fn verdict(&self, result: u8, rule: &'static str, took: Duration) {
-        let labels = VerdictLabels { result, rule };
-        self.verdicts.get_or_create(&labels).inc();
+        let result = Label::known(result.to_string());
+        self.verdicts.of([result, rule.into()]).inc();
         self.latency.observe(took.as_secs_f64());
     }
 
@@ -173,7 +116,7 @@ impl Metrics {
             Scope::Connection => "connection",
             Scope::All => "all",
         };
-        self.limited.get_or_create(&LimitLabels { scope }).inc();
+        self.limited.of([scope.into()]).inc();
     }
 
     pub(crate) fn overloaded(&self) {
@@ -195,24 +138,5 @@ pub(crate) struct OpenConnection(Gauge);
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// What the verifier counts itself.
-#[derive(Debug)]
-struct CacheCounter {
-    judge: Arc<Judge>,
-    hits: bool,
-}
-
-impl EncodeMetric for CacheCounter {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let stats = Verifier::cache_stats(self.judge.verifier());
-        let count = if self.hits { stats.hits } else { stats.misses };
-        encoder.encode_counter::<NoLabelSet, _, u64>(&count, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
     }
 }

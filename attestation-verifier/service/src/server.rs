@@ -228,12 +228,5 @@ fn watched(metrics: &Metrics, node: &Node, request: &Request<Incoming>) -> Answe
     if method != Method::GET && method != Method::HEAD {
         return reply::method_not_allowed("GET, HEAD");
     }
-    match metrics.encode() {
-        Ok(text) => reply::with_body(StatusCode::OK, OPENMETRICS, text.into()),
-        Err(_) => reply::problem(&Problem::new(
-            500,
-            "metrics-unavailable",
-            "The metrics cannot be written",
-        )),
-    }
+    reply::with_body(StatusCode::OK, OPENMETRICS, metrics.encode().into())
 }

@@ -42,6 +42,8 @@ pub(crate) async fn run(context: &Context, args: ProxyArgs) -> Result<(), CliErr
     config.allow_hosts = args.allow_host;
     let resolver = Endpoints::new(&args.target, profile)?;
     let proxy = proxy::bind(config, trust.clone(), functions, resolver).await?;
+    let served = args.metrics.serve(proxy.metrics()).await;
+    let _metrics = served.map_err(proxy::ProxyError::from)?;
     let listening = Listening {
         listening: proxy.local_addr().to_string(),
         functions: names,

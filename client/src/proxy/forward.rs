@@ -1,6 +1,6 @@
 //! One request, from its head to the answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming as Body;
+use nacre_telemetry::metrics::Label;
 
 use super::body::{self, Encoding};
 use super::refusal::{Refusal, Shape};
@@ -17,6 +18,7 @@ use super::{Shared, headers};
 
 /// Answers a request; refusals come in the caller's protocol.
 pub(super) async fn answer(shared: &Shared, request: Request<Body>) -> Response<Full<Bytes>> {
+    let begun = Instant::now();
     let (head, body) = request.into_parts();
     let (method, path) = (head.method.clone(), head.uri.path());
     let shape = Shape::of_path(path);
@@ -24,6 +26,9 @@ pub(super) async fn answer(shared: &Shared, request: Request<Body>) -> Response<
         .guard
         .check(&head)
         .and_then(|()| Route::of(&head.method, path));
+    let function = route
+        .as_ref()
+        .map_or("none".into(), |route| shared.label(route));
     let answer = match route {
         Ok(route) => routed(shared, route, head, body).await,
         Err(refusal) => {
@@ -31,14 +36,18 @@ pub(super) async fn answer(shared: &Shared, request: Request<Body>) -> Response<
             Err(refusal)
         }
     };
-    match answer {
+    let response = match answer {
         Ok(response) => response,
         Err(refusal) => {
             // Neither path nor body: both are the caller's.
             tracing::debug!(%method, code = refusal.code(), "refused");
+            shared.meters.refused(refusal.code());
             refusal.into_response(shape)
         }
-    }
+    };
+    let status = response.status().as_u16();
+    shared.meters.answered(function, status, begun.elapsed());
+    response
 }
 
 async fn routed(
@@ -162,6 +171,16 @@ fn health(functions: usize) -> Response<Full<Bytes>> {
 }
 
 impl Shared {
+    /// Which function a request counts for: one that is served.
+    fn label(&self, route: &Route) -> Label {
+        let served = match route {
+            Route::Function(name) => self.upstreams.get_key_value(name).map(|(name, _)| name),
+            Route::OpenAi if self.only().is_some() => self.upstreams.keys().next(),
+            _ => None,
+        };
+        served.map_or("none".into(), |name| Label::known(name.as_str()))
+    }
+
     /// The function, where there is exactly one.
     fn only(&self) -> Option<&super::Upstream> {
         let mut all = self.upstreams.values();

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
+use nacre_telemetry::metrics::Metrics;
 use nacre_transport::{Address, BindError, Listener};
 
 use crate::connection::Endpoint;
@@ -35,12 +36,14 @@ mod body;
 mod forward;
 mod guard;
 mod headers;
+mod meters;
 mod refusal;
 mod route;
 mod server;
 mod upstream;
 
 use guard::Guard;
+use meters::Meters;
 use upstream::{DynResolver, Upstream};
 
 /// How a proxy listens, and its limits.
@@ -163,6 +166,7 @@ struct Shared {
     max_body: usize,
     max_connections: usize,
     patience: Duration,
+    meters: Meters,
 }
 
 /// Begins to listen for these functions. Enclaves are connected to when the first request comes.
@@ -199,6 +203,7 @@ pub async fn bind(
         max_body: config.max_body,
         max_connections: config.max_connections,
         patience: config.patience,
+        meters: Meters::new(),
     };
     Ok(Proxy {
         listener,
@@ -211,6 +216,11 @@ impl Proxy {
     /// Where it listens, with the port that the kernel chose where 0 was asked for.
     pub fn local_addr(&self) -> &ProxyListen {
         &self.listen
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.meters.exposed)
     }
 
     /// Serves until `shutdown` is ready, then finishes what is under way, for a few seconds at most.

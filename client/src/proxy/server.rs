@@ -76,6 +76,7 @@ async fn accept(
 }
 
 async fn connection(stream: Stream, shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
+    let _open = shared.meters.connected();
     let service = service_fn(|request| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(forward::answer(&shared, request).await) }

@@ -8,6 +8,7 @@ use nacre_protocol::problem::PROBLEM_JSON;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::meters::Refused;
 use crate::platform::Answer;
 
 /// What a handler returns when it refuses.
@@ -34,6 +35,7 @@ pub(super) fn refuse(error: &Error) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = (status, Body::from(body)).into_response();
+    response.extensions_mut().insert(Refused::for_error(error));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     if status == StatusCode::UNAUTHORIZED {

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use nacre_protocol::api::{CreateVersion, Function, Page, Version};
 use nacre_protocol::ids::FunctionName;
+use tracing::Instrument as _;
 
 use super::Shared;
 use super::answer::{Refusal, ok};
@@ -117,6 +118,6 @@ pub(super) async fn delete(
 pub(super) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::spawn(work).await;
+    let done = tokio::spawn(work.in_current_span()).await;
     done.unwrap_or(Err(Error::Internal("the work of a request broke off")))
 }

@@ -26,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::{Error, MAX_JSON};
+use crate::meters;
 use crate::platform::Platform;
 use answer::refuse;
 use gate::Gate;
@@ -55,6 +56,7 @@ pub(crate) fn router(platform: Shared) -> Router {
         .route("/openapi.json", document::route(&document))
         .method_not_allowed_fallback(|| async { refuse(&Error::NoSuchMethod) })
         .fallback(|| async { refuse(&Error::NoSuchPath) })
+        .layer(from_fn_with_state(Arc::clone(&platform), meters::observe))
         .with_state(platform)
 }
 

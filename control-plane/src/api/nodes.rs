@@ -7,6 +7,7 @@ use nacre_protocol::api::{
     Challenge, DesiredState, Node, ObservedState, Page, RegisterNode, Registered,
 };
 use nacre_protocol::ids::NodeId;
+use nacre_telemetry::trace::TRACEPARENT;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -118,7 +119,13 @@ pub(super) async fn desired(
     let desired = platform
         .desired(id, &caller.token, query.after, query.wait_ms)
         .await?;
-    Ok(ok(&desired))
+    let mut response = ok(&desired);
+    if query.after != Some(desired.revision)
+        && let Some(cause) = platform.causes().take(&id)
+    {
+        response.headers_mut().insert(TRACEPARENT, cause);
+    }
+    Ok(response)
 }
 
 /// Takes a node's report: what it runs, and events of the functions that it runs or ran. A lease that is not listed

@@ -14,7 +14,7 @@ mod sweep;
 mod uptime;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nacre_attestation_verifier::{Policy, Roots};
 use nacre_protocol::api::keys::Scope;
@@ -24,10 +24,12 @@ pub(crate) use blobs::Put;
 pub(crate) use jobs::{Attempt, Ending, Holder, Phase, Progress, ResultBody, WebhookSecret};
 pub(crate) use once::{Answer, Idempotency};
 
+use crate::causes::Causes;
 use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::{Config, JobsConfig};
 use crate::error::Error;
+use crate::meters::Meters;
 use crate::objects::Objects;
 use crate::placement;
 use crate::store::market::{self, Applied};
@@ -56,6 +58,8 @@ pub(crate) struct Platform {
     job_rules: JobsConfig,
     webhooks: jobs::Webhooks,
     uptime: uptime::Uptime,
+    meters: Meters,
+    causes: Causes,
     clock: Clock,
     /// Silence before this moment is ours, not the nodes'.
     started_ms: u64,
@@ -110,6 +114,8 @@ impl Platform {
             job_rules: config.jobs,
             webhooks,
             uptime,
+            meters: Meters::new(),
+            causes: Causes::default(),
             started_ms: config.clock.now_ms(),
             clock: config.clock.clone(),
         };
@@ -155,6 +161,21 @@ impl Platform {
         &self.wakers
     }
 
+    /// What is counted.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// What is counted, as text.
+    pub(crate) async fn read_metrics(&self) -> String {
+        self.meters.read(&self.store, self.clock.now_ms()).await
+    }
+
+    /// Whose trace nodes' news belong to.
+    pub(crate) fn causes(&self) -> &Causes {
+        &self.causes
+    }
+
     /// Closes the database.
     pub(crate) async fn close(&self) {
         self.store.close().await;
@@ -165,6 +186,7 @@ impl Platform {
         let names: Vec<String> = changed.0.iter().map(ToString::to_string).collect();
         self.store.announce(&mut tx, &names).await?;
         commit(tx).await?;
+        self.causes.note(changed.desired());
         for topic in &changed.0 {
             self.wakers.wake(topic);
         }
@@ -174,7 +196,10 @@ impl Platform {
     /// Runs the auction within a transaction; what it changed belongs to the transaction's [`Changed`].
     async fn replan(&self, tx: &mut Transaction, now_ms: u64) -> Result<Applied, Error> {
         let market = market::load(tx).await?;
+        let begun = Instant::now();
         let plan = placement::plan(&market);
+        let decided = [("granted", plan.grants.len()), ("ended", plan.end.len())];
+        self.meters.auction(begun.elapsed(), decided);
         let ids = plan
             .grants
             .iter()
@@ -189,6 +214,14 @@ impl Platform {
 struct Changed(BTreeSet<Topic>);
 
 impl Changed {
+    /// The nodes whose desired state changed.
+    fn desired(&self) -> impl Iterator<Item = NodeId> {
+        self.0.iter().filter_map(|topic| match topic {
+            Topic::Desired(node) => Some(*node),
+            _ => None,
+        })
+    }
+
     fn nodes(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {
         self.0.extend(nodes.into_iter().map(Topic::Desired));
         self

@@ -18,6 +18,7 @@
 //! answered must survive a power cut, and the few writes a second cost little.
 
 pub(crate) mod blobs;
+pub(crate) mod census;
 mod changes;
 pub(crate) mod deployments;
 mod engine;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nacre_protocol::manifest::ByteSize;
+use nacre_telemetry::endpoint::MetricsArgs;
 
 use crate::faults::{FaultError, Span, SpanError, Timed};
 use crate::machine::Accelerator;
@@ -129,6 +130,10 @@ pub struct RunArgs {
     /// How long the heartbeat may take
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub boot_within: Within,
+
+    /// Where its numbers are read
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 
     /// Leave when standard input is closed, so that nothing outlives a parent that dies
     #[arg(long)]

@@ -13,6 +13,7 @@ mod command;
 mod fault;
 mod file;
 mod module;
+mod served;
 mod span;
 
 pub use active::{Enclave, Faults};
@@ -20,6 +21,7 @@ pub use command::{CommandError, Control, Order, send};
 pub use fault::{Fault, FaultError, Timed};
 pub use file::{FileError, Watched};
 pub use module::{Answer, FaultyNsm};
+pub use served::Served;
 pub use span::{Span, SpanError, Step};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Faults;
+use super::{Faults, Served};
 use crate::nsm::{self, ErrorCode, Nsm};
 
 /// A module that misbehaves as it is told. Without faults it is the module itself.
@@ -12,6 +12,7 @@ pub struct FaultyNsm {
     faults: Faults,
     clock: fn() -> u64,
     latency: Duration,
+    served: Served,
 }
 
 /// What comes of a request.
@@ -42,13 +43,22 @@ impl FaultyNsm {
             faults,
             clock,
             latency,
+            served: Served::default(),
         }
+    }
+
+    /// Counts what it is asked.
+    #[must_use]
+    pub fn counting(mut self, served: Served) -> Self {
+        self.served = served;
+        self
     }
 
     /// Answers one request, or says that it shall not be answered.
     pub fn ask(&mut self, request: &[u8]) -> Answer {
         let operation = nsm::operation(request);
         let (verdict, latency) = self.faults.judge(operation);
+        self.served.note(operation, verdict);
         let response = match verdict {
             Verdict::Serve => Some(self.serve(request)),
             Verdict::Refuse(code) => Some(nsm::error_response(code)),

@@ -135,6 +135,7 @@ impl Channel {
             memory_bytes: enclave.functions.budget().limit(),
             functions: enclave.functions.status(),
             counters: enclave.counters.snapshot(enclave.node.clock()),
+            metrics: enclave.metrics(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use nacre_protocol::control::FunctionMetrics;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, LeaseId};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -11,6 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::blobs::Blob;
 use super::memory::Reservation;
 use super::slots::UidSlot;
+use crate::histogram::Times;
 use crate::kserve::ModelStatistics;
 use crate::workers::FunctionRunner;
 
@@ -65,6 +67,17 @@ impl Function {
         self.jobs.try_acquire().ok()
     }
 
+    /// What the host's metrics say of it.
+    pub(crate) fn metrics(&self) -> FunctionMetrics {
+        let statistics = self.statistics.snapshot();
+        FunctionMetrics {
+            name: self.name.clone(),
+            succeeded: statistics.success_count,
+            failed: statistics.fail_count,
+            compute: self.statistics.computed.snapshot(),
+        }
+    }
+
     /// Its counters.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -80,6 +93,7 @@ pub struct Statistics {
     fail_ns: AtomicU64,
     compute_ns: AtomicU64,
     last_inference_ms: AtomicU64,
+    computed: Times,
 }
 
 impl Statistics {
@@ -90,6 +104,8 @@ impl Statistics {
         self.compute_ns
             .fetch_add(u64::from(compute_micros) * 1000, Ordering::Relaxed);
         self.last_inference_ms.fetch_max(at_ms, Ordering::Relaxed);
+        self.computed
+            .observe(Duration::from_micros(compute_micros.into()));
     }
 
     /// An inference that failed in the model.

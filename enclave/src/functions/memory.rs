@@ -43,6 +43,11 @@ impl MemoryBudget {
         self.limit
     }
 
+    /// What is taken of it now, in bytes.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Takes `bytes`, all of them or none.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, InsufficientMemory> {
         let take = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.limit);

@@ -1,6 +1,7 @@
 //! Whose request it is.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -33,6 +34,7 @@ pub(super) async fn answer(
         return response;
     }
     enclave.counters.request();
+    let begun = Instant::now();
     let path = uri.path();
     let (answer, more) = if path == "/v2" || path.starts_with("/v2/") {
         kserve(&enclave, request).await
@@ -41,6 +43,9 @@ pub(super) async fn answer(
         let answer = refuse(request, Answer::problem(&problem));
         (answer, MoreHeaders::new())
     };
+    enclave
+        .counters
+        .answered(answer.status.as_u16(), begun.elapsed());
     answer.into_response(more)
 }
 

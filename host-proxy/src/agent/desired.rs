@@ -22,8 +22,11 @@ pub(super) async fn follow(link: &Link, boot: &Boot) {
         let session = link.session_of(boot.id).await;
         let asked = Instant::now();
         match link.platform.desired(&session, node, after, WAIT).await {
-            Ok(state) => {
+            Ok((state, cause)) => {
                 let news = after != Some(state.revision);
+                if news {
+                    link.cause.send_replace(cause);
+                }
                 after = Some(state.revision);
                 let state = Arc::new(state);
                 link.desired.send_if_modified(|current| {

@@ -23,6 +23,7 @@ use super::platform::{PlatformError, Session};
 use super::{Boot, Link, platform_backoff};
 use crate::backoff::pause;
 use crate::control::{ControlError, RanJob};
+use crate::metrics::JobEnd;
 
 /// Jobs that a node has at a time.
 const LANES: usize = 2;
@@ -68,6 +69,7 @@ async fn lane(link: &Link, boot: &Boot, turns: &Turns) {
         tokio::select! {
             () = held.carry_out(turns) => {}
             error = held.keep() => {
+                link.config.work.job(JobEnd::Dropped);
                 tracing::info!(job = %held.job.id, %error, "job dropped: it is not this node's any more");
             }
         }
@@ -129,6 +131,7 @@ impl Held<'_> {
             Ok(ran) => self.bring(&ran).await,
             Err(failure) => {
                 tracing::warn!(job = %self.job.id, code = failure.code, "job has no result: {}", failure.message);
+                self.link.config.work.job(JobEnd::Failed);
                 self.give_up(&failure).await;
             }
         }
@@ -169,10 +172,12 @@ impl Held<'_> {
                 Ok(()) => {
                     failpoint::after(Step::BringResult);
                     tracing::info!(job = %self.job.id, "job done");
+                    self.link.config.work.job(JobEnd::Done);
                     return;
                 }
                 Err(error) if is_final(&error) => {
                     tracing::warn!(job = %self.job.id, %error, "result not taken");
+                    self.link.config.work.job(JobEnd::Dropped);
                     return;
                 }
                 Err(error) => tracing::warn!(job = %self.job.id, %error, "cannot bring a result"),

@@ -21,12 +21,14 @@ use nacre_protocol::api::{DesiredState, ObservedFunction};
 use nacre_protocol::control::EnclaveStatus;
 use nacre_protocol::ids::BootId;
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, pause};
 use crate::control::Control;
 use crate::data::NodeIdentity;
+use crate::metrics::Work;
 use crate::supervisor::{EnclaveEndpoints, EnclaveState};
 use journal::Journal;
 use platform::{Platform, Session};
@@ -44,6 +46,8 @@ pub struct AgentConfig {
     pub endpoint: String,
     /// The ask: micro-units per GiB-second.
     pub price: u64,
+    /// Where what is done is counted, for the metrics.
+    pub work: Arc<Work>,
     /// Set when the node is to stop: it takes no more jobs, and [`run`] ends when those that it has are done.
     pub stop: CancellationToken,
 }
@@ -84,6 +88,8 @@ struct Link {
     session: watch::Sender<Option<Session>>,
     desired: watch::Sender<Option<Arc<DesiredState>>>,
     settled: watch::Sender<Option<u64>>,
+    /// The headers of the trace that the last desired state goes on with.
+    cause: watch::Sender<HeaderMap>,
 }
 
 impl Link {
@@ -96,6 +102,7 @@ impl Link {
             session: watch::Sender::new(None),
             desired: watch::Sender::new(None),
             settled,
+            cause: watch::Sender::default(),
             config,
         })
     }
@@ -122,6 +129,7 @@ impl Link {
                 let same = current.as_ref().is_some_and(|s| s.token == session.token);
                 if same {
                     tracing::warn!(%error, "the control plane does not know this node; registering again");
+                    self.config.work.registered(false);
                     *current = None;
                 }
                 same

@@ -10,6 +10,8 @@ use nacre_protocol::api::{
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{BootId, NodeId};
 use nacre_protocol::problem::Problem;
+use nacre_telemetry::trace;
+use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
@@ -158,14 +160,15 @@ impl Platform {
         })
     }
 
-    /// The desired state; with a known revision, waits for another one at most `wait`.
+    /// The desired state, and the headers of the trace that it goes on with; with a known revision, waits for another one
+    /// at most `wait`.
     pub(crate) async fn desired(
         &self,
         session: &Session,
         node: NodeId,
         after: Option<u64>,
         wait: Duration,
-    ) -> Result<DesiredState, PlatformError> {
+    ) -> Result<(DesiredState, HeaderMap), PlatformError> {
         let mut url = self.url(&["v1", "nodes", &node.to_string(), "desired"]);
         if let Some(after) = after {
             url.query_pairs_mut()
@@ -173,7 +176,9 @@ impl Platform {
                 .append_pair("wait_ms", &wait.as_millis().to_string());
         }
         let request = self.client.get(url).timeout(wait + QUICK);
-        json(request.bearer_auth(&session.token.0)).await
+        let response = success(request.bearer_auth(&session.token.0)).await?;
+        let headers = response.headers().clone();
+        Ok((parse(response).await?, headers))
     }
 
     pub(crate) async fn report(
@@ -246,7 +251,10 @@ fn once(request: RequestBuilder) -> RequestBuilder {
 }
 
 async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, PlatformError> {
-    let response = success(request).await?;
+    parse(success(request).await?).await
+}
+
+async fn parse<T: DeserializeOwned>(response: Response) -> Result<T, PlatformError> {
     let status = response.status();
     let body = read(response, MAX_ANSWER).await?;
     serde_json::from_slice(&body).map_err(|e| PlatformError::Malformed {
@@ -256,6 +264,7 @@ async fn json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Platfor
 }
 
 async fn success(request: RequestBuilder) -> Result<Response, PlatformError> {
+    let request = request.headers(trace::headers());
     let response = request.send().await.map_err(PlatformError::Unreachable)?;
     let status = response.status();
     if status.is_success() {

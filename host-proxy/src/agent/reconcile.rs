@@ -36,6 +36,14 @@ pub enum Action {
 }
 
 impl Action {
+    /// What it is called in a trace.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Self::Load { .. } => "load function",
+            Self::Unload { .. } => "unload function",
+        }
+    }
+
     /// The function it is about.
     pub fn name(&self) -> &FunctionName {
         match self {

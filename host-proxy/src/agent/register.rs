@@ -42,6 +42,7 @@ pub(super) async fn keep_registered(link: &Link, boot: &Boot) {
                 tracing::info!(node = %link.config.identity.node, boot = %boot.id, "registered");
                 let since = Instant::now();
                 link.session.send_replace(Some(session));
+                link.config.work.registered(true);
                 // Wait for its end here, to tell a good session from one that is refused at once.
                 if sessions
                     .wait_for(|session| !registered(session))

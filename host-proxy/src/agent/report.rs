@@ -17,7 +17,11 @@ pub(super) async fn keep_reporting(link: &Link, boot: &Boot) {
             functions: observed.borrow_and_update().clone(),
             events: boot.journal.oldest(),
         };
-        if let Err(error) = link.platform.report(&session, node, &state).await {
+        let reported = link.platform.report(&session, node, &state).await;
+        link.config
+            .work
+            .reported(reported.is_ok(), &state.functions);
+        if let Err(error) = reported {
             tracing::warn!(%error, "cannot report; what runs keeps running");
             link.note_failure(&session, &error);
             pause(backoff.next_jittered()).await;

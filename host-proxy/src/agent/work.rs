@@ -10,7 +10,9 @@ use nacre_protocol::bundle::{Bundle, MAX_BUNDLE_MANIFEST};
 use nacre_protocol::control::{EnclaveStatus, FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
+use nacre_telemetry::trace;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::Instrument as _;
 
 use super::platform::{PlatformError, Session};
 use super::reconcile::{Action, Failure, FailureKind, Reconciler};
@@ -45,7 +47,8 @@ pub(super) async fn reconcile(link: &Link, boot: &Boot) {
     loop {
         let now = Instant::now().into_std();
         for action in reconciler.start_actions(AT_ONCE, now) {
-            under_way.push(Box::pin(act(link, boot, action)));
+            let span = trace::work(action.verb(), &link.cause.borrow());
+            under_way.push(Box::pin(act(link, boot, action).instrument(span)));
         }
         publish(boot, &reconciler);
         if told {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use nacre_protocol::manifest::{ByteSize, Timeout};
+use nacre_telemetry::endpoint::MetricsArgs;
 use nacre_transport::Address;
 use nacre_transport::proxy_header::Network;
 use reqwest::Url;
@@ -120,6 +121,9 @@ pub struct RunArgs {
     /// those that it has may take as long, and at least 5 s; those left go to other nodes
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = patience)]
     pub drain_within: Timeout,
+    /// Where its numbers are read.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// Stop when standard input ends (for a parent process that must not leave this one behind)
     #[arg(long)]
     pub exit_on_stdin_eof: bool,

@@ -121,6 +121,15 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::LaunchFailed,
+        Self::NeverAnswered,
+        Self::Ended,
+        Self::Hung,
+        Self::AttestationStale,
+    ];
+
     /// Stable code.
     pub fn code(self) -> &'static str {
         match self {

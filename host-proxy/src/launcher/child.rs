@@ -6,6 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use nacre_telemetry::log::FILTER_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::BufReader;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -21,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What a child sees of this process's environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Environment {
-    /// Nothing: it plays a part of an enclave.
+    /// Nothing but what it is to log: it plays a part of an enclave.
     Empty,
     /// All: it is a tool of this host's, which has a cache, a home and perhaps a proxy to reach the archive.
     Inherited,
@@ -53,6 +54,10 @@ impl ManagedChild {
         let mut command = Command::new(program);
         if environment == Environment::Empty {
             command.env_clear();
+            // How much it says, and nothing else.
+            if let Some(filter) = std::env::var_os(FILTER_VARIABLE) {
+                command.env(FILTER_VARIABLE, filter);
+            }
         }
         let spawned = command
             .args(arguments)

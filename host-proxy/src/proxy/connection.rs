@@ -72,11 +72,11 @@ impl Connection {
             shared.counters.turned_away();
             return self.caller.abort_on_close();
         };
-        let _open = shared.counters.open();
+        let _open = shared.counters.traffic.open();
         place.sign_of_life(shared.millis());
         // Where a restart is waited for, thousands may wait: with no more than a first message each.
         let Ok(first) = First::read(&shared.pools, &self.caller) else {
-            shared.counters.aborted();
+            shared.counters.traffic.aborted();
             return self.caller.abort_on_close();
         };
         let reached = tokio::select! {
@@ -109,14 +109,14 @@ impl Connection {
             )
         };
         let carried = |inward, outward| {
-            shared.counters.carried(inward, outward);
+            shared.counters.traffic.bytes(inward, outward);
             place.sign_of_life(shared.millis());
             if outward > 0 {
                 opened();
             }
         };
         if !self.announce(&mut inside).await {
-            shared.counters.aborted();
+            shared.counters.traffic.aborted();
             return self.caller.abort_on_close();
         }
         let patience = &shared.limits.patience;
@@ -130,7 +130,7 @@ impl Connection {
             Some(End::Closed) => return,
             Some(end) => {
                 tracing::debug!(?end, "a connection was aborted");
-                shared.counters.aborted();
+                shared.counters.traffic.aborted();
             }
             None => self.count_leaving(),
         }
@@ -142,7 +142,7 @@ impl Connection {
     fn count_leaving(&self) {
         let counters = &self.shared.counters;
         if self.shared.cut.load(Relaxed) {
-            counters.cut();
+            counters.traffic.cut();
         } else {
             counters.taken_back();
         }

@@ -1,22 +1,21 @@
 //! What a proxy has done, in numbers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use nacre_telemetry::metrics::Metrics;
+use nacre_tunnel::counters::{Carried, Traffic, expose};
 
 /// Live counters; read them with [`Counters::snapshot`].
 #[derive(Debug, Default)]
 pub struct Counters {
-    accepted: AtomicU64,
-    open: AtomicU64,
+    pub(super) traffic: Traffic,
     held: AtomicU64,
     refused: AtomicU64,
     waited: AtomicU64,
     turned_away: AtomicU64,
     taken_back: AtomicU64,
-    aborted: AtomicU64,
-    cut: AtomicU64,
     unintroduced: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
 }
 
 /// The counters at one moment. All but `open` only rise.
@@ -51,26 +50,28 @@ pub struct Snapshot {
 impl Counters {
     /// Reads them all.
     pub fn snapshot(&self) -> Snapshot {
+        let Carried {
+            accepted,
+            open,
+            aborted,
+            cut,
+            bytes_in,
+            bytes_out,
+        } = self.traffic.carried();
         Snapshot {
-            accepted: self.accepted.load(Relaxed),
-            open: self.open.load(Relaxed),
+            accepted,
+            open,
             held: self.held.load(Relaxed),
             refused: self.refused.load(Relaxed),
             waited: self.waited.load(Relaxed),
             turned_away: self.turned_away.load(Relaxed),
             taken_back: self.taken_back.load(Relaxed),
-            aborted: self.aborted.load(Relaxed),
-            cut: self.cut.load(Relaxed),
+            aborted,
+            cut,
             unintroduced: self.unintroduced.load(Relaxed),
-            bytes_in: self.bytes_in.load(Relaxed),
-            bytes_out: self.bytes_out.load(Relaxed),
+            bytes_in,
+            bytes_out,
         }
-    }
-
-    pub(crate) fn open(&self) -> OpenConnection<'_> {
-        self.accepted.fetch_add(1, Relaxed);
-        self.open.fetch_add(1, Relaxed);
-        OpenConnection(self)
     }
 
     pub(crate) fn held(&self) {
@@ -93,29 +94,40 @@ impl Counters {
         self.taken_back.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn aborted(&self) {
-        self.aborted.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn cut(&self) {
-        self.cut.fetch_add(1, Relaxed);
-    }
-
     pub(crate) fn unintroduced(&self) {
         self.unintroduced.fetch_add(1, Relaxed);
     }
-
-    pub(crate) fn carried(&self, bytes_in: u64, bytes_out: u64) {
-        self.bytes_in.fetch_add(bytes_in, Relaxed);
-        self.bytes_out.fetch_add(bytes_out, Relaxed);
-    }
 }
 
-/// Counts a connection as open until it is dropped.
-pub(crate) struct OpenConnection<'a>(&'a Counters);
-
-impl Drop for OpenConnection<'_> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
-    }
+/// Exposes the counters of a proxy.
+pub(crate) fn metrics(metrics: &mut Metrics, counters: &Arc<Counters>) {
+    expose(metrics, counters, |counters| &counters.traffic);
+    let seen = Arc::clone(counters);
+    metrics.observe(
+        "waited_connections",
+        "Callers' connections that had to wait: for a place, or for an enclave",
+        ["for"],
+        move || {
+            let seen = seen.snapshot();
+            vec![
+                (["place".into()], seen.waited),
+                (["enclave".into()], seen.held),
+            ]
+        },
+    );
+    let seen = Arc::clone(counters);
+    metrics.observe(
+        "refused_connections",
+        "Callers' connections that were closed by this node, by why",
+        ["reason"],
+        move || {
+            let seen = seen.snapshot();
+            vec![
+                (["no-enclave".into()], seen.refused),
+                (["turned-away".into()], seen.turned_away),
+                (["taken-back".into()], seen.taken_back),
+                (["unintroduced".into()], seen.unintroduced),
+            ]
+        },
+    );
 }

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::supervisor::EnclaveState;
+pub(crate) use counters::metrics;
 pub use counters::{Counters, Snapshot};
 pub use nacre_tunnel::{End, Patience};
 

@@ -15,7 +15,8 @@ use axum::{Json, Router};
 use http::StatusCode;
 use nacre_protocol::bundle::Bundle;
 use nacre_protocol::control::{
-    Counters, EnclaveStatus, Event, EventPage, FunctionState, FunctionStatus, LoadFunction,
+    Counters, EnclaveMetrics, EnclaveStatus, Event, EventPage, FunctionState, FunctionStatus,
+    LoadFunction,
 };
 use nacre_protocol::digest::Digest;
 use nacre_protocol::evidence::{Evidence, RegistrationChallenge, register_leaf};
@@ -177,6 +178,7 @@ async fn status(State(enclave): State<Arc<Enclave>>) -> Json<EnclaveStatus> {
         memory_bytes: option("--memory").trim_end_matches('B').parse().unwrap(),
         functions: inner.functions.values().cloned().collect(),
         counters: Counters::default(),
+        metrics: EnclaveMetrics::default(),
     })
 }
 

@@ -31,7 +31,7 @@ fn command(home: &Path, tls: &str) -> Command {
         .arg("--nsm-socket")
         .arg(home.join("nsm"))
         .arg(format!("--tls={tls}"))
-        .env_remove("RUST_LOG")
+        .env_remove("NACRE_LOG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -167,7 +167,7 @@ async fn real_documents_of_the_past_are_refused_as_expired() {
 async fn its_log_has_nothing_of_what_callers_sent() {
     let mut subject = Subject::running(WORKER);
     let mut program = Program::start(|command| {
-        command.env("RUST_LOG", "debug");
+        command.env("NACRE_LOG", "debug");
     })
     .await;
     let mut caller = program.connect().await;

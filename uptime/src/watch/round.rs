@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::meters::Meters;
 use super::probe;
 use super::targets::Target;
 use super::unix_ms;
@@ -33,6 +34,7 @@ pub(crate) struct Rounds {
     pub(crate) permits: Arc<Semaphore>,
     /// The last slot that is written down already: a clock that steps back does not bring it again.
     pub(crate) after: Option<Slot>,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl Rounds {
@@ -53,6 +55,7 @@ impl Rounds {
                 );
                 continue;
             }
+            self.meters.seen(&round);
             if seen.send(round).await.is_err() {
                 return;
             }

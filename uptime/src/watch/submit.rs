@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nacre_protocol::uptime::{Epoch, Schedule};
@@ -11,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::api::ControlPlane;
+use super::meters::Meters;
 use super::store::{Progress, Shared};
 use super::unix_ms;
 use crate::commit::sign_epoch;
@@ -31,6 +33,7 @@ pub(crate) struct Submitter {
     pub(crate) schedule: Schedule,
     pub(crate) sink: Sink,
     pub(crate) store: Shared,
+    pub(crate) meters: Arc<Meters>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,16 +80,23 @@ impl Submitter {
                     epoch = epoch.0,
                     "too late to commit or reveal: the epoch does not count"
                 );
+                self.meters.posted(progress.awaits(), "too-late");
                 Progress::Done
             }
             Step::Commit | Step::Reveal => match self.post(epoch, step).await {
-                Ok(()) if step == Step::Commit => Progress::Committed,
-                Ok(()) => Progress::Done,
+                Ok(()) => {
+                    self.meters.posted(progress.awaits(), "taken");
+                    match step {
+                        Step::Commit => Progress::Committed,
+                        _ => Progress::Done,
+                    }
+                }
                 // The disk is the watcher's own, and it cannot do without.
                 Err(error @ (WatchError::File { .. } | WatchError::Content { .. })) => {
                     return Err(error);
                 }
                 Err(error) => {
+                    self.meters.posted(progress.awaits(), "failed");
                     let code = error.code().to_owned();
                     tracing::warn!(epoch = epoch.0, ?step, code, %error, "not taken yet");
                     return Ok(());

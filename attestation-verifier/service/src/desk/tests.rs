@@ -50,7 +50,7 @@ impl Setting {
     }
 
     fn counted(&self, line: &str) -> bool {
-        let text = self.desk.metrics.encode().unwrap();
+        let text = self.desk.metrics.encode();
         text.lines().any(|counted| counted == line)
     }
 }

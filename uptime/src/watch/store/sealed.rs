@@ -22,6 +22,17 @@ pub enum Progress {
     Done,
 }
 
+impl Progress {
+    /// What it waits for, in a word.
+    pub(crate) fn awaits(self) -> &'static str {
+        match self {
+            Self::Sealed => "commit",
+            Self::Committed => "reveal",
+            Self::Done => "nothing",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct SealedEpochs {
     folder: PathBuf,
