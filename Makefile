@@ -8,8 +8,8 @@ DEPS = $(CURDIR)/.deps
 NACRE = $${CARGO_TARGET_DIR:-target}/debug/nacre
 # The NSM emulator's socket and process mode: every build but the production one has them.
 FEATURES = --features nacre-enclave/process-mode
-# Processes that can be told to die beside any step of a job.
-FAILPOINTS = nacre-control-plane/failpoints,nacre-tests/failpoints
+# Debug builds have processes that can be told to die beside any step of a job.
+DEBUG_FEATURES = $(FEATURES) --features nacre-control-plane/failpoints,nacre-tests/failpoints
 CARGO_DENY = 0.20.2
 FUZZ_SECONDS = 60
 
@@ -26,7 +26,7 @@ setup: ## get what cargo does not (ONNX Runtime, test clients) into .deps/, pinn
 	@$(PYTHON) setup/setup.py
 
 build: ## build every crate, with the emulated enclave
-	cargo build --workspace $(FEATURES) --locked
+	cargo build --workspace $(DEBUG_FEATURES) --locked
 
 demo: setup build ## deploy the examples on this machine and call them through attested channels
 	@$(PYTHON) scripts/demo.py
@@ -36,7 +36,7 @@ demo-enclave: setup build image ## the same with the real image, booted on this 
 
 # What boots the image needs one; where this machine cannot build it, those tests are left out, in one line.
 test: setup build ## run every test (cargo-nextest if installed, else cargo test)
-	cargo test --workspace --doc --quiet $(FEATURES) --locked
+	cargo test --workspace --doc --quiet $(DEBUG_FEATURES) --locked
 	@set -e; if $(NACRE) doctor --for emulator >/dev/null; then \
 		$(MAKE) --no-print-directory image; $(PYTHON) scripts/image-repro.py --assembly; \
 		NACRE_TEST_KERNEL=$$($(NACRE) image fetch kernel); NACRE_TEST_QEMU=$$($(NACRE) image fetch qemu); \
@@ -45,14 +45,14 @@ test: setup build ## run every test (cargo-nextest if installed, else cargo test
 		echo "left out: tests that boot the image, which this machine cannot build (nacre doctor --for emulator)"; \
 	fi; \
 	if cargo nextest --version >/dev/null 2>&1; then \
-		set -x; cargo nextest run --workspace $(FEATURES) --locked; \
+		set -x; cargo nextest run --workspace $(DEBUG_FEATURES) --locked; \
 	else \
-		set -x; cargo test --workspace --all-targets $(FEATURES) --locked; \
+		set -x; cargo test --workspace --all-targets $(DEBUG_FEATURES) --locked; \
 	fi
 
 lint: $(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY) ## check format, lints, licences, sources and duplicate crates
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
+	cargo clippy --workspace --all-targets $(DEBUG_FEATURES) --locked -- -D warnings
 	cargo clippy -p nacre-enclave -p nacre-verifier --locked -- -D warnings
 	$(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY) --locked check licenses bans sources
 
@@ -63,10 +63,9 @@ $(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY):
 	rm -rf $(DEPS)/cargo/build
 
 # The seed is printed; the same seed draws the same kills.
-chaos: setup ## kill every process beside every step of a job, hundreds of times (NACRE_CHAOS_KILLS, NACRE_CHAOS_SEED)
-	cargo build --workspace $(FEATURES) --features $(FAILPOINTS) --locked
+chaos: setup build ## kill every process beside every step of a job, hundreds of times (NACRE_CHAOS_KILLS, NACRE_CHAOS_SEED)
 	NACRE_CHAOS_KILLS=$${NACRE_CHAOS_KILLS:-300} NACRE_CHAOS_SEED=$${NACRE_CHAOS_SEED:-$$(date +%s)} \
-		cargo test --workspace $(FEATURES) --features $(FAILPOINTS) --locked --test chaos -- --nocapture --test-threads=1
+		cargo test --workspace $(DEBUG_FEATURES) --locked --test chaos -- --nocapture --test-threads=1
 
 examples: setup ## train the example models anew, compare with the committed ones, judge them on held-out rows
 	$(PYTHON) -m venv $(DEPS)/training
