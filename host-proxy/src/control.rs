@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use nacre_protocol::control::{EnclaveStatus, EventPage, FunctionStatus, LoadFunction};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::evidence::{Evidence, RegistrationChallenge};
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, LeaseId};
 use nacre_protocol::problem::Problem;
 use nacre_transport::{Address, ConnectError, connect};
 use serde::Serialize;
@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 mod jobs;
+mod usage;
 
 pub use jobs::RanJob;
 
@@ -151,11 +152,12 @@ impl Control {
         self.exchange(request, BLOB).await?.success().map(drop)
     }
 
-    /// Makes the enclave run a function whose blobs it holds; answers when the worker is ready.
+    /// Makes the enclave run a function whose blobs it holds, and bill it to this lease; answers when the worker is ready.
     pub async fn load(
         &self,
         name: &FunctionName,
         digest: Digest,
+        lease: LeaseId,
     ) -> Result<FunctionStatus, ControlError> {
         let path = format!("/v1/functions/{name}");
         let answer = self.call(
@@ -163,7 +165,7 @@ impl Control {
             &path,
             json(&LoadFunction {
                 digest,
-                lease: None,
+                lease: Some(lease),
             }),
             LOAD,
         );

@@ -88,6 +88,9 @@ pub struct FunctionStatus {
     pub digest: Digest,
     /// Whether it answers.
     pub state: FunctionState,
+    /// The lease that its usage is billed to; absent where it does not answer yet, or the host named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
     /// Why it failed: a code and a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

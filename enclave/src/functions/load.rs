@@ -152,6 +152,7 @@ impl Functions {
                     name,
                     digest,
                     state: FunctionState::Ready,
+                    lease,
                     error: None,
                 })
             }

@@ -154,6 +154,7 @@ impl Functions {
                     true => FunctionState::Ready,
                     false => FunctionState::Loading,
                 },
+                lease: function.lease(),
                 error: None,
             });
             let pending = place.pending.as_ref().map(|pending| FunctionStatus {
@@ -163,6 +164,7 @@ impl Functions {
                     Some(_) => FunctionState::Failed,
                     None => FunctionState::Loading,
                 },
+                lease: None,
                 error: pending.failure.clone(),
             });
             serving.into_iter().chain(pending)

@@ -1,8 +1,8 @@
 //! The node's agent: makes the enclave run what the control plane wants, and tells it how that went (DESIGN §6).
 //!
-//! For each boot of the enclave six loops run side by side and meet only in [`Link`] and [`Boot`]:
+//! For each boot of the enclave seven loops run side by side and meet only in [`Link`] and [`Boot`]:
 //! registering ([`register`]), following the desired state ([`desired`]), reconciling ([`work`], whose decisions are the pure
-//! [`reconcile`]), reading the enclave's events ([`journal`]), reporting ([`report`]) and running jobs ([`jobs`]). None waits for another's success, so a lost
+//! [`reconcile`]), reading the enclave's events ([`journal`]), reporting ([`report`]), running jobs ([`jobs`]) and bringing usage receipts ([`usage`]). None waits for another's success, so a lost
 //! control plane stops nothing that runs, and the last desired state is kept and made so again in the enclave's next boot.
 
 mod desired;
@@ -12,6 +12,7 @@ mod platform;
 pub mod reconcile;
 mod register;
 mod report;
+mod usage;
 mod work;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use nacre_protocol::ids::BootId;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, pause};
@@ -161,13 +163,20 @@ async fn follow_boot(link: &Link, endpoints: &EnclaveEndpoints) {
         observed: watch::Sender::new(Vec::new()),
         journal: Journal::default(),
     };
+    let mut stopping = false;
     tokio::select! {
         () = work::reconcile(link, &boot) => {}
         () = journal::follow(&boot) => {}
         () = register::keep_registered(link, &boot) => {}
         () = desired::follow(link, &boot) => {}
         () = report::keep_reporting(link, &boot) => {}
-        () = jobs::run(link, &boot) => return,
+        () = usage::follow(link, &boot) => {}
+        () = jobs::run(link, &boot) => stopping = true,
+    }
+    if stopping {
+        // Without the other loops a session that ends is not made anew: then the last receipts are lost.
+        let _ = timeout(usage::LAST_WITHIN, usage::hand_over(link, &boot)).await;
+        return;
     }
     tracing::warn!(boot = %boot.id, "the enclave is another one now");
 }

@@ -16,6 +16,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 mod jobs;
+mod usage;
 
 /// Longest JSON answer that is read.
 const MAX_ANSWER: usize = 4 << 20;
@@ -96,6 +97,7 @@ impl PlatformError {
         }
     }
 
+    /// The HTTP status, where there was an answer.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nacre_protocol::api::{DesiredFunction, DesiredState, ObservedFunction};
 use nacre_protocol::control::{FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, LeaseId};
 
 use crate::backoff::doubled;
 
@@ -21,12 +21,15 @@ const FORGIVEN: Duration = Duration::from_secs(60);
 /// One thing to do with the enclave. At most one runs for a function at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Bring the blobs and load the function (replacing another digest under the same name).
+    /// Bring the blobs and load the function (replacing another digest under the same name). Where this version serves
+    /// already, only the lease is another.
     Load {
         /// Which function.
         name: FunctionName,
         /// Which version.
         digest: Digest,
+        /// What it does is billed to this.
+        lease: LeaseId,
     },
     /// Unload the function.
     Unload {
@@ -223,10 +226,7 @@ impl Reconciler {
     }
 
     fn state_of(&self, function: &DesiredFunction) -> (FunctionState, Option<String>) {
-        let load = Action::Load {
-            name: function.name.clone(),
-            digest: function.digest,
-        };
+        let load = load(function);
         let earlier = self.try_of(&load).filter(|t| t.worked.is_none());
         let failure = earlier.map(|t| format!("{}: {}", t.failure.code, t.failure.message));
         if self.serves(function) {
@@ -251,17 +251,12 @@ impl Reconciler {
 
     /// Counts a wanted function that failed inside the enclave, once a failure; forgives one that has run for long.
     fn note_health(&mut self, status: &FunctionStatus, now: Instant) {
-        let is_wanted = self.desired.as_ref().is_some_and(|desired| {
-            wanted(desired)
-                .get(&status.name)
-                .is_some_and(|f| f.digest == status.digest)
-        });
-        if !is_wanted {
+        let of_this = |desired: &Arc<DesiredState>| {
+            let function = wanted(desired).get(&status.name).copied();
+            function.filter(|f| f.digest == status.digest).map(load)
+        };
+        let Some(load) = self.desired.as_ref().and_then(of_this) else {
             return;
-        }
-        let load = Action::Load {
-            name: status.name.clone(),
-            digest: status.digest,
         };
         match (status.state, self.try_of(&load)) {
             (
@@ -325,14 +320,25 @@ fn decide(wanted: &BTreeMap<&FunctionName, &DesiredFunction>, actual: &Actual) -
             let statuses = actual.get(&function.name).into_iter().flatten();
             !statuses
                 .filter(|status| status.digest == function.digest)
-                .any(|status| status.state != FunctionState::Failed)
+                .any(|status| status.state != FunctionState::Failed && bills(status, function))
         })
-        .map(|function| Action::Load {
-            name: function.name.clone(),
-            digest: function.digest,
-        });
+        .map(|function| load(function));
     // Memory is freed before it is filled.
     unload.chain(load).collect()
+}
+
+/// Whether it is billed to the function's lease. One that is still loading was put with the lease of its time, which it tells
+/// when it serves.
+fn bills(status: &FunctionStatus, function: &DesiredFunction) -> bool {
+    status.lease.is_none_or(|lease| lease == function.lease)
+}
+
+fn load(function: &DesiredFunction) -> Action {
+    Action::Load {
+        name: function.name.clone(),
+        digest: function.digest,
+        lease: function.lease,
+    }
 }
 
 /// One version a name: the first that is listed.

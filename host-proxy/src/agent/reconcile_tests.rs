@@ -13,15 +13,17 @@ fn name(n: u8) -> FunctionName {
     format!("f{n}").parse().unwrap()
 }
 
+/// The lease that function `n` has here.
+fn lease(n: u8) -> LeaseId {
+    LeaseId::from_random([n; 16])
+}
+
 fn wants(revision: u64, functions: &[(u8, u8)]) -> Arc<DesiredState> {
-    let functions = functions
-        .iter()
-        .enumerate()
-        .map(|(i, (n, d))| DesiredFunction {
-            lease: LeaseId::from_random([i as u8; 16]),
-            name: name(*n),
-            digest: digest(*d),
-        });
+    let functions = functions.iter().map(|(n, d)| DesiredFunction {
+        lease: lease(*n),
+        name: name(*n),
+        digest: digest(*d),
+    });
     Arc::new(DesiredState {
         revision,
         functions: functions.collect(),
@@ -33,6 +35,7 @@ fn status(n: u8, d: u8, state: FunctionState) -> FunctionStatus {
         name: name(n),
         digest: digest(d),
         state,
+        lease: (state == FunctionState::Ready).then(|| lease(n)),
         error: (state == FunctionState::Failed).then(|| "worker-crashed: gone".to_owned()),
     }
 }
@@ -41,6 +44,7 @@ fn load(n: u8, d: u8) -> Action {
     Action::Load {
         name: name(n),
         digest: digest(d),
+        lease: lease(n),
     }
 }
 
@@ -89,6 +93,22 @@ fn the_difference_is_acted_on_once() {
     assert_eq!(r.start_actions(9, now), []);
     use FunctionState::{Loading, Ready};
     assert_eq!(states(&r), [Ready, Loading, Loading, Loading]);
+}
+
+#[test]
+fn a_version_that_serves_under_another_lease_is_put_under_the_new_one() {
+    let now = Instant::now();
+    let mut old = status(1, 1, FunctionState::Ready);
+    old.lease = Some(lease(9));
+    let mut r = reconciler(&[(1, 1)], vec![old], now);
+    assert_eq!(states(&r), [FunctionState::Ready], "it answers meanwhile");
+    assert_eq!(r.start_actions(9, now), [load(1, 1)]);
+    r.finished(
+        &load(1, 1),
+        Ok(Some(status(1, 1, FunctionState::Ready))),
+        now,
+    );
+    assert_eq!(r.start_actions(9, now), []);
 }
 
 #[test]
@@ -291,11 +311,19 @@ impl World {
     fn finish(&mut self, r: &mut Reconciler, action: Action, kind: Option<FailureKind>) {
         let result = match (kind, &action) {
             (Some(kind), _) => Err(failure(kind)),
-            (None, Action::Load { name, digest }) => {
+            (
+                None,
+                Action::Load {
+                    name,
+                    digest,
+                    lease,
+                },
+            ) => {
                 let status = FunctionStatus {
                     name: name.clone(),
                     digest: *digest,
                     state: FunctionState::Ready,
+                    lease: Some(*lease),
                     error: None,
                 };
                 self.enclave.insert(name.clone(), status.clone());

@@ -9,7 +9,7 @@ use nacre_protocol::api::ObservedFunction;
 use nacre_protocol::bundle::{Bundle, MAX_BUNDLE_MANIFEST};
 use nacre_protocol::control::{EnclaveStatus, FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::ids::FunctionName;
+use nacre_protocol::ids::{FunctionName, LeaseId};
 use nacre_telemetry::trace;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::Instrument as _;
@@ -130,7 +130,11 @@ fn note(action: &Action, result: &Result<Option<FunctionStatus>, Failure>) {
 
 async fn act(link: &Link, boot: &Boot, action: Action) -> Done {
     let result = match &action {
-        Action::Load { name, digest } => load(link, boot, name, *digest).await.map(Some),
+        Action::Load {
+            name,
+            digest,
+            lease,
+        } => load(link, boot, name, *digest, *lease).await.map(Some),
         Action::Unload { name } => boot
             .control
             .unload(name)
@@ -148,7 +152,15 @@ async fn load(
     boot: &Boot,
     name: &FunctionName,
     digest: Digest,
+    lease: LeaseId,
 ) -> Result<FunctionStatus, Failure> {
+    // It may be there already, under another lease.
+    if boot.control.has_blob(&digest).await? {
+        match boot.control.load(name, digest, lease).await {
+            Err(ControlError::Refused(problem)) if problem.code == BLOB_MISSING => {}
+            loaded => return Ok(loaded?),
+        }
+    }
     // Not the former boot's, which ends with this boot's registration, in the middle of a blob perhaps.
     let session = link.session_of(boot.id).await;
     let manifest = link
@@ -176,7 +188,7 @@ async fn load(
     let size = manifest.len() as u64;
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(manifest)]);
     boot.control.put_blob(&digest, size, whole).await?;
-    match boot.control.load(name, digest).await {
+    match boot.control.load(name, digest, lease).await {
         Err(ControlError::Refused(problem))
             if problem.code == BLOB_MISSING && !fetched.is_empty() => {}
         loaded => return Ok(loaded?),
@@ -184,7 +196,7 @@ async fn load(
     for file in fetched {
         bring(link, boot, &session, &file.digest, file.size).await?;
     }
-    Ok(boot.control.load(name, digest).await?)
+    Ok(boot.control.load(name, digest, lease).await?)
 }
 
 /// Streams one blob from the control plane into the enclave, unless it is there.

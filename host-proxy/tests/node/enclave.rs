@@ -224,7 +224,7 @@ async fn put_blob(
 async fn load(
     State(enclave): State<Arc<Enclave>>,
     Path(name): Path<FunctionName>,
-    Json(LoadFunction { digest, .. }): Json<LoadFunction>,
+    Json(LoadFunction { digest, lease }): Json<LoadFunction>,
 ) -> Response {
     let mut inner = enclave.inner.lock().unwrap();
     let Some(manifest) = inner.blobs.get(&digest) else {
@@ -245,6 +245,7 @@ async fn load(
         name: name.clone(),
         digest,
         state: FunctionState::Ready,
+        lease,
         error: None,
     };
     inner.functions.insert(name.clone(), status.clone());
