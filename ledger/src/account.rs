@@ -9,12 +9,12 @@ use nacre_protocol::ids::OperatorId;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Customer(String);
 
-/// Where money can be. As text: `external`, `platform`, `treasury`, `customer:acme`, `held:acme`, `operator:<key>`,
-/// `stake:<key>`.
+/// Where money can be. As text: `external`, `platform`, `treasury`, `customer:acme`, `owed:acme`, `held:acme`,
+/// `operator:<key>`, `stake:<key>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Account {
-    /// The world: deposits come from here and payouts go there. The only account that may be below zero.
+    /// The world: deposits come from here and payouts go there. What others hold is what it lacks.
     External,
     /// The platform's own share.
     Platform,
@@ -22,6 +22,8 @@ pub enum Account {
     Treasury,
     /// A customer's prepaid balance.
     Customer(Customer),
+    /// What a customer used beyond its balance and has not paid yet: never above zero.
+    Owed(Customer),
     /// What is set aside for a customer's running jobs.
     Held(Customer),
     /// What an operator earned and was not paid yet.
@@ -38,7 +40,7 @@ pub struct AccountSyntaxError(String);
 impl Account {
     /// Whether its balance may be negative.
     pub const fn may_owe(&self) -> bool {
-        matches!(self, Self::External)
+        matches!(self, Self::External | Self::Owed(_))
     }
 }
 
@@ -74,6 +76,7 @@ impl fmt::Display for Account {
             Self::Platform => f.write_str("platform"),
             Self::Treasury => f.write_str("treasury"),
             Self::Customer(customer) => write!(f, "customer:{customer}"),
+            Self::Owed(customer) => write!(f, "owed:{customer}"),
             Self::Held(customer) => write!(f, "held:{customer}"),
             Self::Operator(operator) => write!(f, "operator:{operator}"),
             Self::Stake(operator) => write!(f, "stake:{operator}"),
@@ -92,6 +95,7 @@ impl FromStr for Account {
             None if text == "platform" => Ok(Self::Platform),
             None if text == "treasury" => Ok(Self::Treasury),
             Some(("customer", name)) => Ok(Self::Customer(name.parse()?)),
+            Some(("owed", name)) => Ok(Self::Owed(name.parse()?)),
             Some(("held", name)) => Ok(Self::Held(name.parse()?)),
             Some(("operator", key)) => Ok(Self::Operator(operator(key)?)),
             Some(("stake", key)) => Ok(Self::Stake(operator(key)?)),
@@ -113,6 +117,7 @@ mod tests {
             Account::Platform,
             Account::Treasury,
             Account::Customer(acme.clone()),
+            Account::Owed(acme.clone()),
             Account::Held(acme),
             Account::Operator(operator),
             Account::Stake(operator),

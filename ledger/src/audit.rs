@@ -1,6 +1,6 @@
 //! Checks a ledger as it was stored, trusting nothing about how it was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Account, Amount};
 
@@ -72,54 +72,65 @@ impl Finding {
 }
 
 /// Goes through entries in the order in which they were booked and holds the sums against the stored balances.
-/// Memory: one sum an account, one short string an entry.
 pub fn audit(
     entries: impl IntoIterator<Item = Stored>,
     balances: &BTreeMap<String, Amount>,
 ) -> Vec<Finding> {
-    let mut findings = vec![];
-    let mut sums: BTreeMap<String, i128> = BTreeMap::new();
-    let mut causes = std::collections::BTreeSet::new();
+    let mut audit = Audit::default();
     for entry in entries {
-        let sum: i128 = entry
-            .postings
-            .iter()
-            .map(|(_, micros)| i128::from(*micros))
-            .sum();
+        audit.take(entry);
+    }
+    audit.finish(balances)
+}
+
+/// The same, entry by entry. Memory: one sum an account, one short string an entry.
+#[derive(Debug, Default)]
+pub struct Audit {
+    findings: Vec<Finding>,
+    sums: BTreeMap<String, i128>,
+    causes: BTreeSet<String>,
+}
+
+impl Audit {
+    /// Takes the next entry.
+    pub fn take(&mut self, entry: Stored) {
+        let micros = entry.postings.iter().map(|(_, micros)| i128::from(*micros));
+        let sum: i128 = micros.sum();
         if sum != 0 {
             let cause = entry.cause.clone();
-            findings.push(Finding::Unbalanced { cause, sum });
+            self.findings.push(Finding::Unbalanced { cause, sum });
         }
         for (account, micros) in &entry.postings {
-            *sums.entry(account.clone()).or_default() += i128::from(*micros);
+            *self.sums.entry(account.clone()).or_default() += i128::from(*micros);
         }
         for (account, _) in &entry.postings {
-            findings.extend(judge(
-                account,
-                sums.get(account).copied().unwrap_or(0),
-                &entry.cause,
-            ));
+            let balance = self.sums.get(account).copied().unwrap_or(0);
+            self.findings.extend(judge(account, balance, &entry.cause));
         }
-        if !causes.insert(entry.cause.clone()) {
-            findings.push(Finding::Twice(entry.cause));
+        if !self.causes.insert(entry.cause.clone()) {
+            self.findings.push(Finding::Twice(entry.cause));
         }
     }
-    for account in balances.keys() {
-        sums.entry(account.clone()).or_default();
-    }
-    for (account, counted) in sums {
-        let stored = balances
-            .get(&account)
-            .map_or(0, |amount| i128::from(amount.micros()));
-        if stored != counted {
-            findings.push(Finding::Balance {
-                account,
-                stored,
-                counted,
-            });
+
+    /// All that was found, when no entry is left.
+    pub fn finish(mut self, balances: &BTreeMap<String, Amount>) -> Vec<Finding> {
+        for account in balances.keys() {
+            self.sums.entry(account.clone()).or_default();
         }
+        for (account, counted) in self.sums {
+            let stored = balances
+                .get(&account)
+                .map_or(0, |amount| i128::from(amount.micros()));
+            if stored != counted {
+                self.findings.push(Finding::Balance {
+                    account,
+                    stored,
+                    counted,
+                });
+            }
+        }
+        self.findings
     }
-    findings
 }
 
 fn judge(account: &str, balance: i128, cause: &str) -> Option<Finding> {

@@ -7,8 +7,9 @@
 //!   ([`Rate::cost`], up, by less than one micro-unit a receipt).
 //! - An [`Entry`] moves it between accounts. Its postings sum to zero, and it has one [`Cause`]: a receipt, a job, a slash, a
 //!   deposit. The cause's text is unique in the database, so whatever is delivered twice is booked once.
-//! - Only [`Account::External`] may be below zero: it is the world, and what it lacks is what others hold. A customer's account
-//!   is prepaid; a [`Budget`] stops work *before* a cap or the balance would be passed.
+//! - Two accounts may be below zero. [`Account::External`] is the world, and what it lacks is what others hold;
+//!   [`Account::Owed`] is what a customer will be invoiced for beyond what it has deposited. A [`Budget`] stops work *before*
+//!   a cap would be passed, or a balance where the platform is prepaid.
 //! - Usage comes as receipts that an enclave signed, numbered without gaps in each boot. A [`Sequence`] tells which are new,
 //!   which were seen, and what is an [`Incident`].
 
@@ -22,7 +23,7 @@ mod sequence;
 
 pub use account::{Account, AccountSyntaxError, Customer};
 pub use amount::{Amount, Overflow};
-pub use audit::{Finding, Stored, audit};
+pub use audit::{Audit, Finding, Stored, audit};
 pub use budget::{Budget, Cap, CapReached, Period};
 pub use entry::{Cause, Entry, EntryError, Posting};
 pub use price::{Fee, FeeError, Rate, Reserved, Usage};

@@ -11,8 +11,8 @@ const MAX_AHEAD: u64 = 4096;
 /// How many separate gaps one boot may have.
 const MAX_GAPS: usize = 64;
 
-/// The numbers of one boot that came so far. The first is 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The numbers of one boot that came so far. The first is 1, as enclaves count.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
     next: u64,
     /// First to last missing number, below `next`.
@@ -64,6 +64,13 @@ impl Incident {
     }
 }
 
+/// None came yet.
+impl Default for Sequence {
+    fn default() -> Self {
+        Self::restore(1, [])
+    }
+}
+
 impl Sequence {
     /// The numbers below `next` but for these gaps (first to last), as they were stored.
     pub fn restore(next: u64, gaps: impl IntoIterator<Item = (u64, u64)>) -> Self {
@@ -91,7 +98,13 @@ impl Sequence {
     /// [`Incident::Jump`].
     pub fn take(&mut self, seq: u64) -> Result<(Standing, Option<Incident>), Incident> {
         if seq < self.next {
-            return Ok((self.take_late(seq), None));
+            return match seq {
+                0 => Err(Incident::Jump {
+                    got: 0,
+                    due: self.next,
+                }),
+                seq => Ok((self.take_late(seq), None)),
+            };
         }
         let ahead = seq - self.next;
         let jump = Incident::Jump {
@@ -144,7 +157,7 @@ mod tests {
     #[test]
     fn numbers_in_order_are_new_and_again_are_known() {
         let mut sequence = Sequence::default();
-        for seq in 0..10 {
+        for seq in 1..10 {
             assert_eq!(sequence.take(seq), Ok((Standing::New, None)));
             assert_eq!(sequence.take(seq), Ok((Standing::Known, None)));
         }
@@ -153,20 +166,25 @@ mod tests {
     #[test]
     fn what_was_passed_over_is_told_and_may_still_come() {
         let mut sequence = Sequence::default();
-        let gap = Incident::Gap { from: 0, to: 3 };
+        let gap = Incident::Gap { from: 1, to: 3 };
         assert_eq!(sequence.take(4), Ok((Standing::New, Some(gap))));
         assert_eq!(sequence.take(2), Ok((Standing::New, None)));
-        assert_eq!(sequence.gaps().collect::<Vec<_>>(), [(0, 1), (3, 3)]);
+        assert_eq!(sequence.gaps().collect::<Vec<_>>(), [(1, 1), (3, 3)]);
     }
 
     #[test]
     fn a_number_from_nowhere_changes_nothing() {
         let mut sequence = Sequence::default();
         let jump = Incident::Jump {
-            got: MAX_AHEAD + 1,
-            due: 0,
+            got: MAX_AHEAD + 2,
+            due: 1,
         };
-        assert_eq!(sequence.take(MAX_AHEAD + 1), Err(jump));
+        assert_eq!(sequence.take(MAX_AHEAD + 2), Err(jump));
+        assert_eq!(
+            sequence.take(0),
+            Err(Incident::Jump { got: 0, due: 1 }),
+            "no enclave issues it"
+        );
         assert!(sequence.take(u64::MAX).is_err());
         assert_eq!(sequence, Sequence::default());
     }
@@ -175,7 +193,7 @@ mod tests {
     fn gaps_are_bounded() {
         let mut sequence = Sequence::default();
         for gap in 0..MAX_GAPS as u64 {
-            assert!(sequence.take(2 * gap + 1).is_ok());
+            assert!(sequence.take(2 * gap + 2).is_ok());
         }
         let due = sequence.due();
         assert!(sequence.take(due + 1).is_err());
@@ -184,14 +202,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_number_is_new_once_in_whatever_order_they_come(numbers in proptest::collection::vec(0_u64..60, 0..200)) {
+        fn each_number_is_new_once_in_whatever_order_they_come(numbers in proptest::collection::vec(1_u64..60, 0..200)) {
             let mut sequence = Sequence::default();
             let mut seen = BTreeSet::new();
             for seq in numbers {
                 let (standing, _) = sequence.take(seq).unwrap();
                 prop_assert_eq!(standing == Standing::New, seen.insert(seq), "{}", seq);
                 let missing: BTreeSet<u64> = sequence.gaps().flat_map(|(from, to)| from..=to).collect();
-                let wanted: BTreeSet<u64> = (0..sequence.due()).filter(|n| !seen.contains(n)).collect();
+                let wanted: BTreeSet<u64> = (1..sequence.due()).filter(|n| !seen.contains(n)).collect();
                 prop_assert_eq!(missing, wanted);
                 let stored = Sequence::restore(sequence.due(), sequence.gaps());
                 prop_assert_eq!(&stored, &sequence);
