@@ -53,6 +53,8 @@ pub struct ControlPlaneArgs {
     /// Where its numbers are read.
     #[command(flatten)]
     metrics: MetricsArgs,
+    #[command(flatten)]
+    ledger: config::LedgerArgs,
     /// A proxy in front terminates TLS: allow an address other than loopback.
     #[arg(long)]
     behind_tls_proxy: bool,
@@ -63,7 +65,7 @@ pub struct ControlPlaneArgs {
 
 /// Which database.
 #[derive(Clone, clap::Args)]
-struct DatabaseArgs {
+pub struct DatabaseArgs {
     /// Folder for the SQLite database, and for the blobs unless --objects says otherwise; made if absent.
     #[arg(long, value_name = "DIR", required_unless_present = "database")]
     data: Option<PathBuf>,
@@ -80,7 +82,7 @@ struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    fn database(&self) -> anyhow::Result<Database> {
+    pub(crate) fn database(&self) -> anyhow::Result<Database> {
         match (&self.database, &self.data) {
             (Some(url), _) => Ok(Database::postgres(url)?),
             (None, Some(data)) => Ok(Database::Folder(data.clone())),
@@ -179,6 +181,7 @@ fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
         max_blob_bytes: args.max_blob_bytes,
         jobs: args.jobs.config(),
         uptime: args.uptime.config()?,
+        ledger: args.ledger.config(),
         behind_tls_proxy: args.behind_tls_proxy,
         metrics: args.metrics.clone(),
         database,

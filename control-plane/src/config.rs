@@ -11,11 +11,14 @@ use crate::clock::Clock;
 
 mod database;
 mod jobs;
+mod ledger;
 mod uptime;
 
 pub use database::Database;
 pub(crate) use jobs::JobsArgs;
 pub use jobs::JobsConfig;
+pub(crate) use ledger::LedgerArgs;
+pub use ledger::LedgerConfig;
 pub(crate) use uptime::UptimeArgs;
 pub use uptime::UptimeConfig;
 
@@ -111,6 +114,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Rules of uptime.
     pub uptime: UptimeConfig,
+    /// Rules of the ledger.
+    pub ledger: LedgerConfig,
     /// Whether something in front speaks TLS, so that an address other than loopback is safe.
     pub behind_tls_proxy: bool,
     /// Where metrics are read, if anywhere.
@@ -134,6 +139,7 @@ impl Config {
             blob_grace: DEFAULT_BLOB_GRACE,
             jobs: JobsConfig::default(),
             uptime: UptimeConfig::default(),
+            ledger: LedgerConfig::default(),
             behind_tls_proxy: false,
             metrics: MetricsArgs::default(),
             clock: Clock::system(),

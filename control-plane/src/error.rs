@@ -13,9 +13,11 @@ use nacre_protocol::problem::Problem;
 use crate::store::StoreError;
 
 mod jobs;
+mod ledger;
 mod uptime;
 
 pub use jobs::JobError;
+pub use ledger::LedgerError;
 pub use uptime::UptimeError;
 
 /// Why a request is not answered as the caller hoped.
@@ -77,6 +79,9 @@ pub enum Error {
     /// A watcher's word, a dispute, a drain.
     #[error(transparent)]
     Uptime(#[from] UptimeError),
+    /// Usage, or money.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// No such path.
     #[error("there is nothing at this path: GET /openapi.json lists what there is")]
     NoSuchPath,
@@ -95,6 +100,9 @@ pub enum Error {
     /// The object store.
     #[error("object store: {0}")]
     Objects(#[from] object_store::Error),
+    /// An entry that cannot be.
+    #[error("ledger: {0}")]
+    Entry(#[from] nacre_ledger::EntryError),
     /// A defect of ours.
     #[error("{0}")]
     Internal(&'static str),
@@ -276,7 +284,11 @@ impl Error {
     pub fn is_ours(&self) -> bool {
         matches!(
             self,
-            Self::Randomness(_) | Self::Store(_) | Self::Objects(_) | Self::Internal(_)
+            Self::Randomness(_)
+                | Self::Store(_)
+                | Self::Objects(_)
+                | Self::Entry(_)
+                | Self::Internal(_)
         )
     }
 
@@ -315,6 +327,7 @@ impl Error {
             Self::Report(error) => error.kind(),
             Self::Job(error) => error.kind(),
             Self::Uptime(error) => error.kind(),
+            Self::Ledger(error) => error.kind(),
             Self::NoSuchPath => (404, "no-such-path", "There is nothing at this path."),
             Self::NoSuchMethod => (
                 405,
@@ -327,7 +340,11 @@ impl Error {
                 "database-unavailable",
                 "The database does not answer; try again.",
             ),
-            Self::Randomness(_) | Self::Store(_) | Self::Objects(_) | Self::Internal(_) => (
+            Self::Randomness(_)
+            | Self::Store(_)
+            | Self::Objects(_)
+            | Self::Entry(_)
+            | Self::Internal(_) => (
                 500,
                 "internal",
                 "Something went wrong inside the control plane; its log says what.",

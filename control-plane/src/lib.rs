@@ -8,7 +8,9 @@
 //!
 //! It sees no payload and holds no key of an enclave: what nodes run is bound by digests that clients check themselves.
 
+pub mod admin;
 mod api;
+pub mod audit;
 mod causes;
 mod challenges;
 pub mod cli;
@@ -25,9 +27,10 @@ mod server;
 mod standing;
 mod store;
 mod token;
+pub mod treasury;
 mod wakers;
 pub mod watchers;
 
-pub use config::{Config, Database, JobsConfig, ObjectsAt, UptimeConfig};
+pub use config::{Config, Database, JobsConfig, LedgerConfig, ObjectsAt, UptimeConfig};
 pub use server::{ControlPlane, StartError};
 pub use store::StoreError;

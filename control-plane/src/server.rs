@@ -35,6 +35,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const JOBS_EVERY: Duration = Duration::from_millis(250);
 /// How often webhooks are looked at.
 const WEBHOOKS_EVERY: Duration = Duration::from_millis(500);
+/// How often the ledger is looked at to which time has done something.
+const LEDGER_EVERY: Duration = Duration::from_secs(1);
 /// How often what is old is forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -253,11 +255,14 @@ async fn sweep(platform: Arc<Platform>, every: Duration, mut stop: watch::Receiv
     silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut forget = interval(FORGET_EVERY);
     forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ledger = interval(LEDGER_EVERY);
+    ledger.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let done = tokio::select! {
             biased;
             () = stopped(&mut stop) => return,
             _ = silence.tick() => platform.take_silent_nodes_offline().await,
+            _ = ledger.tick() => platform.tick_ledger().await,
             _ = forget.tick() => platform.forget_old().await,
         };
         if let Err(error) = done {

@@ -74,7 +74,8 @@ impl Period {
 }
 
 impl Budget {
-    /// What a lease can cost at the most until its next receipts are booked: all its workers busy for so long.
+    /// What a lease can cost at the most until its next receipts are booked: all its workers busy for so long, and this many
+    /// bytes carried.
     ///
     /// # Errors
     ///
@@ -84,11 +85,12 @@ impl Budget {
         reserved: Reserved,
         workers: u32,
         within: Duration,
+        bytes: u64,
     ) -> Result<Amount, Overflow> {
         let micros = within.as_micros().saturating_mul(u128::from(workers));
         let usage = Usage {
             compute_micros: u64::try_from(micros).map_err(|_| Overflow)?,
-            bytes: 0,
+            bytes,
         };
         rate.cost(reserved, usage)
     }
@@ -100,6 +102,12 @@ impl Budget {
     /// [`Overflow`].
     pub fn committed(&self) -> Result<Amount, Overflow> {
         self.spent.plus(self.held)?.plus(self.exposed)
+    }
+
+    /// What may still be committed; negative where more is committed than the cap allows.
+    pub fn left(&self, cap: Cap) -> Amount {
+        let left = self.committed().and_then(|sum| cap.limit.minus(sum));
+        left.unwrap_or(Amount::from_micros(i64::MIN))
     }
 
     /// Whether so much more may be committed.
@@ -165,7 +173,8 @@ mod tests {
             memory_bytes: 1 << 30,
             cpu_milli: 0,
         };
-        let exposure = |workers| Budget::exposure(rate, reserved, workers, Duration::from_secs(30));
+        let exposure =
+            |workers| Budget::exposure(rate, reserved, workers, Duration::from_secs(30), 0);
         assert_eq!(exposure(1), Ok(Amount::from_micros(300)));
         assert_eq!(exposure(2), Ok(Amount::from_micros(600)));
     }

@@ -22,7 +22,7 @@ mod price;
 mod sequence;
 
 pub use account::{Account, AccountSyntaxError, Customer};
-pub use amount::{Amount, Overflow};
+pub use amount::{Amount, AmountSyntaxError, Overflow};
 pub use audit::{Audit, Finding, Stored, audit};
 pub use budget::{Budget, Cap, CapReached, Period};
 pub use entry::{Cause, Entry, EntryError, Posting};

@@ -97,6 +97,11 @@ impl Fee {
         Ok(Self(points))
     }
 
+    /// Hundredths of a percent.
+    pub const fn basis_points(self) -> u16 {
+        self.0
+    }
+
     /// The operator's part and the platform's, which is rounded down: nothing is lost between them.
     pub fn split(self, paid: Amount) -> (Amount, Amount) {
         let share = i128::from(paid.micros()) * i128::from(self.0) / 10_000;

@@ -5,6 +5,7 @@
 pub mod incidents;
 pub mod jobs;
 pub mod keys;
+pub mod ledger;
 
 use serde::{Deserialize, Serialize};
 

@@ -22,6 +22,7 @@ use super::Shared;
         (name = "functions", description = "Functions, their versions and logs"),
         (name = "deployments", description = "Orders to run a version"),
         (name = "jobs", description = "Calls whose callers come back later"),
+        (name = "ledger", description = "Money: balance, entries, spending caps and invoices"),
         (name = "blobs", description = "Content-addressed files"),
         (name = "nodes", description = "Machines that run functions"),
         (name = "uptime", description = "What watchers see of nodes, and what follows from it"),

@@ -40,6 +40,7 @@ pub(super) struct CarriedBytes(Vec<u8>);
         (status = 200, description = "The same job was there; where it stands", body = Job),
         (status = 201, description = "There is a new job", body = Job),
         (status = 400, description = "`json-syntax`, `body-incomplete`, `idempotency-key-invalid`"),
+        (status = 402, description = "`spending-cap-reached`: the function has no leases until its next use is covered"),
         (status = 404, description = "`function-not-found`, `version-not-found`"),
         (status = 409, description = "`job-id-reused`, `idempotency-key-reused`"),
         (status = 413, description = "`body-too-long`, `job-too-large`"),

@@ -12,6 +12,7 @@ mod health;
 mod incidents;
 mod jobs;
 mod jobs_nodes;
+mod ledger;
 mod logs;
 mod nodes;
 mod uptime;
@@ -117,6 +118,12 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(uptime::slashes))
         .routes(routes!(uptime::watchers))
         .routes(routes!(uptime::announce, uptime::drains))
+        .routes(routes!(ledger::usage))
+        .routes(routes!(ledger::balance))
+        .routes(routes!(ledger::entries))
+        .routes(routes!(ledger::caps, ledger::set_cap, ledger::remove_cap))
+        .routes(routes!(ledger::invoices))
+        .routes(routes!(ledger::invoice))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .layer(from_fn_with_state(Gate::timed(MAX_REQUESTS), gate::pass))

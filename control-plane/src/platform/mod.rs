@@ -6,6 +6,7 @@ mod follow;
 mod functions;
 mod incidents;
 mod jobs;
+mod ledger;
 mod logs;
 mod nodes;
 mod once;
@@ -22,12 +23,13 @@ use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, LeaseId, NodeId, Or
 
 pub(crate) use blobs::Put;
 pub(crate) use jobs::{Attempt, Ending, Holder, Phase, Progress, ResultBody, WebhookSecret};
+pub(crate) use ledger::customer_of;
 pub(crate) use once::{Answer, Idempotency};
 
 use crate::causes::Causes;
 use crate::challenges::Challenges;
 use crate::clock::Clock;
-use crate::config::{Config, JobsConfig};
+use crate::config::{Config, JobsConfig, LedgerConfig};
 use crate::error::Error;
 use crate::meters::Meters;
 use crate::objects::Objects;
@@ -56,6 +58,7 @@ pub(crate) struct Platform {
     max_blob_bytes: u64,
     blob_grace: Duration,
     job_rules: JobsConfig,
+    ledger_rules: LedgerConfig,
     webhooks: jobs::Webhooks,
     uptime: uptime::Uptime,
     meters: Meters,
@@ -112,6 +115,7 @@ impl Platform {
             max_blob_bytes: config.max_blob_bytes,
             blob_grace: config.blob_grace,
             job_rules: config.jobs,
+            ledger_rules: config.ledger,
             webhooks,
             uptime,
             meters: Meters::new(),
@@ -183,6 +187,7 @@ impl Platform {
 
     /// Makes a transaction's changes last, and wakes whoever waits for them, here and at other control planes.
     async fn commit(&self, mut tx: Transaction, changed: Changed) -> Result<(), Error> {
+        let changed = self.cover_leases(&mut tx, changed).await?;
         let names: Vec<String> = changed.0.iter().map(ToString::to_string).collect();
         self.store.announce(&mut tx, &names).await?;
         commit(tx).await?;
@@ -220,6 +225,11 @@ impl Changed {
             Topic::Desired(node) => Some(*node),
             _ => None,
         })
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
     }
 
     fn nodes(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {

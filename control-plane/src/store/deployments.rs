@@ -6,6 +6,7 @@ use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId, Organisat
 use sqlx::any::AnyRow;
 use sqlx::query;
 
+use super::ledger::spending::stopped;
 use super::{Connection, RowExt as _, StoreError, big};
 use crate::standing::{Facts, standing};
 
@@ -69,18 +70,23 @@ async fn assemble(on: &mut Connection, row: &AnyRow) -> Result<Deployment, Store
          ORDER BY l.granted_ms, l.id",
     )
     .bind(id.to_string())
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
+    let stopped = stopped(on, &row.parsed("function")?).await?;
     let leases = rows.iter().map(read_lease).collect::<Result<Vec<_>, _>>()?;
     let replicas = row.number("replicas")?;
     let facts: Vec<_> = leases
         .iter()
         .map(|(lease, online)| (lease.state, lease.error.as_deref(), *online))
         .collect();
+    let shortage = match stopped {
+        Some(stop) => Some(stop.reason),
+        None => row.text_opt("shortage")?,
+    };
     let (state, reason) = standing(Facts {
         replicas,
         leases: &facts,
-        shortage: row.text_opt("shortage")?.as_deref(),
+        shortage: shortage.as_deref(),
         replaced_by: row.parsed_opt("replaced_by")?.as_ref(),
     });
     Ok(Deployment {

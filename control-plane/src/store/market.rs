@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nacre_protocol::ids::{DeploymentId, LeaseId, NodeId};
+use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId};
 use sqlx::query;
 
 use super::{Connection, RowExt as _, StoreError, big, nodes};
@@ -24,7 +24,8 @@ pub(crate) async fn load(on: &mut Connection) -> Result<Market, StoreError> {
     let orders = query(
         "SELECT d.id, d.function, d.replicas, d.max_price, d.created_ms, v.memory_bytes
          FROM deployments d JOIN versions v ON v.digest = d.digest
-         WHERE d.replaced_by IS NULL",
+         WHERE d.replaced_by IS NULL AND NOT EXISTS (
+             SELECT 1 FROM spending_stops s WHERE s.function = d.function)",
     )
     .fetch_all(on)
     .await?;
@@ -124,6 +125,31 @@ pub(crate) async fn apply(
         if done.rows_affected() > 0 {
             applied.deployments.insert(*deployment);
         }
+    }
+    for node in &applied.nodes {
+        nodes::bump_revision(on, node).await?;
+    }
+    Ok(applied)
+}
+
+/// Ends all leases of a function.
+pub(crate) async fn end_leases(
+    on: &mut Connection,
+    function: &FunctionName,
+    now_ms: u64,
+) -> Result<Applied, StoreError> {
+    let rows = query(
+        "UPDATE leases SET ended_ms = $1 WHERE function = $2 AND ended_ms IS NULL
+         RETURNING node, deployment",
+    )
+    .bind(big(now_ms)?)
+    .bind(function.as_str())
+    .fetch_all(&mut *on)
+    .await?;
+    let mut applied = Applied::default();
+    for row in &rows {
+        applied.nodes.insert(row.parsed("node")?);
+        applied.deployments.insert(row.parsed("deployment")?);
     }
     for node in &applied.nodes {
         nodes::bump_revision(on, node).await?;

@@ -27,6 +27,7 @@ pub(crate) mod idempotency;
 pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod ledger;
 pub(crate) mod logs;
 pub(crate) mod market;
 mod migrations;
@@ -82,6 +83,9 @@ pub enum StoreError {
     /// A stored value is not what this version writes.
     #[error("column {0} holds what was never written there")]
     Corrupt(&'static str),
+    /// An account would have less than nothing.
+    #[error("the account {0} has less than it is to give")]
+    Overdrawn(String),
     /// A number beyond 2⁶³ − 1.
     #[error("the number {0} does not fit into the database")]
     OutOfRange(u64),

@@ -82,6 +82,7 @@ impl Platform {
             commit(tx).await?;
             return Ok(answer);
         }
+        self.admit_work(&mut tx, &job.function).await?;
         jobs::insert(&mut tx, &job).await?;
         jobs::insert_recipients(&mut tx, &job.id, recipients.iter()).await?;
         self.hold_input(&mut tx, &job).await?;

@@ -1,0 +1,197 @@
+//! Money that comes in and goes out, booked by whoever reaches the database, while the control plane runs or not. On the other
+//! side is the account `external`, until a chain takes its place.
+
+use nacre_ledger::{Account, Amount, Cause, Customer, Entry, EntryError};
+use nacre_protocol::ids::OperatorId;
+
+use crate::clock::Clock;
+use crate::config::Database;
+use crate::store::ledger::{balance, balances, book, entry_of, journal_time};
+use crate::store::{Store, StoreError, Transaction, commit};
+
+/// Longest reference.
+pub const MAX_REFERENCE: usize = 100;
+
+/// What is booked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payment {
+    /// A customer pays: what it owes first, the rest is its balance.
+    Deposit(Customer, Amount),
+    /// An operator puts up a stake.
+    Stake(OperatorId, Amount),
+    /// An operator is paid what it earned; all of it, where no amount is named.
+    Payout(OperatorId, Option<Amount>),
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Booked {
+    /// It was booked now.
+    Now(Amount),
+    /// It had been booked before.
+    Before(Amount),
+}
+
+/// Why a payment is not booked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PaymentError {
+    /// An empty, long or unprintable reference.
+    #[error("a payment's reference is 1 to {MAX_REFERENCE} visible ASCII characters")]
+    Reference,
+    /// Nothing, or less.
+    #[error("a payment is above zero")]
+    Amount,
+    /// The reference was used for something else.
+    #[error("`{0}` is the reference of another payment")]
+    Used(String),
+    /// More than the account has.
+    #[error("{account} has {has}, less than {wanted}")]
+    Short {
+        /// Which account.
+        account: Account,
+        /// What it has.
+        has: Amount,
+        /// What was asked for.
+        wanted: Amount,
+    },
+    /// What the ledger does not take.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// The database.
+    #[error("database: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Books a payment. The same reference with the same payment is booked once.
+pub async fn pay(
+    database: &Database,
+    payment: &Payment,
+    reference: &str,
+) -> Result<Booked, PaymentError> {
+    let visible = reference.bytes().all(|b| b.is_ascii_graphic());
+    if !visible || !(1..=MAX_REFERENCE).contains(&reference.len()) {
+        return Err(PaymentError::Reference);
+    }
+    let store = Store::open(database).await?;
+    let mut tx = store.write().await?;
+    let booked = match before(&mut tx, payment, reference).await? {
+        Some(amount) => Booked::Before(amount),
+        None => {
+            let at = journal_time(&mut tx, Clock::system().now_ms()).await?;
+            let (amount, entry) = entry(&mut tx, payment, reference, at).await?;
+            if !book(&mut tx, &entry).await? {
+                return Err(PaymentError::Used(reference.to_owned()));
+            }
+            commit(tx).await?;
+            Booked::Now(amount)
+        }
+    };
+    store.close().await;
+    Ok(booked)
+}
+
+/// All accounts with what they have, by name.
+pub async fn accounts(database: &Database) -> Result<Vec<(String, Amount)>, StoreError> {
+    let store = Store::open(database).await?;
+    let mut tx = store.read().await?;
+    let all = balances(&mut tx).await?;
+    drop(tx);
+    store.close().await;
+    Ok(all)
+}
+
+async fn entry(
+    tx: &mut Transaction,
+    payment: &Payment,
+    reference: &str,
+    at_ms: u64,
+) -> Result<(Amount, Entry), PaymentError> {
+    let cause = payment.cause(reference);
+    let external = Account::External;
+    let (amount, entry) = match payment {
+        Payment::Deposit(customer, amount) => {
+            let owed = Account::Owed(customer.clone());
+            let debt = Amount::ZERO.minus(balance(tx, &owed).await?);
+            let debt = debt.map_err(EntryError::from)?.min(*amount);
+            let rest = amount.minus(debt).map_err(EntryError::from)?;
+            let to = [(owed, debt), (Account::Customer(customer.clone()), rest)];
+            (*amount, Entry::pay(cause, at_ms, &external, to))
+        }
+        Payment::Stake(operator, amount) => {
+            let to = [(Account::Stake(*operator), *amount)];
+            (*amount, Entry::pay(cause, at_ms, &external, to))
+        }
+        Payment::Payout(operator, amount) => {
+            let account = Account::Operator(*operator);
+            let has = balance(tx, &account).await?;
+            let wanted = amount.unwrap_or(has);
+            if wanted > has {
+                return Err(PaymentError::Short {
+                    account,
+                    has,
+                    wanted,
+                });
+            }
+            (
+                wanted,
+                Entry::pay(cause, at_ms, &account, [(external, wanted)]),
+            )
+        }
+    };
+    if amount <= Amount::ZERO {
+        return Err(PaymentError::Amount);
+    }
+    Ok((amount, entry?))
+}
+
+/// What the same payment was, if its reference was used.
+async fn before(
+    tx: &mut Transaction,
+    payment: &Payment,
+    reference: &str,
+) -> Result<Option<Amount>, PaymentError> {
+    let cause = payment.cause(reference).to_string();
+    let Some(entry) = entry_of(tx, &cause).await? else {
+        return Ok(None);
+    };
+    let used = || PaymentError::Used(reference.to_owned());
+    let external = Account::External.to_string();
+    let moved = entry
+        .postings
+        .iter()
+        .find(|(account, _)| *account == external);
+    let moved = moved.map(|(_, amount)| Amount::from_micros(amount.saturating_abs()));
+    let (mine, amount) = match payment {
+        Payment::Deposit(customer, amount) => (
+            vec![
+                Account::Customer(customer.clone()),
+                Account::Owed(customer.clone()),
+            ],
+            Some(*amount),
+        ),
+        Payment::Stake(operator, amount) => (vec![Account::Stake(*operator)], Some(*amount)),
+        Payment::Payout(operator, amount) => (vec![Account::Operator(*operator)], *amount),
+    };
+    let mine: Vec<String> = mine.iter().map(ToString::to_string).collect();
+    let others = entry
+        .postings
+        .iter()
+        .filter(|(account, _)| *account != external);
+    let same = others
+        .into_iter()
+        .all(|(account, _)| mine.contains(account));
+    match moved {
+        Some(moved) if same && amount.is_none_or(|amount| amount == moved) => Ok(Some(moved)),
+        _ => Err(used()),
+    }
+}
+
+impl Payment {
+    fn cause(&self, reference: &str) -> Cause {
+        match self {
+            Self::Deposit(..) | Self::Stake(..) => Cause::Deposit(reference.to_owned()),
+            Self::Payout(..) => Cause::Payout(reference.to_owned()),
+        }
+    }
+}
