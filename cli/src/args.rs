@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use nacre_control_plane::admin::AdminCommand;
 use nacre_control_plane::cli::ControlPlaneArgs;
 use nacre_emulator::cli::NsmEmulatorArgs;
 use nacre_emulator::emulate::EmulateArgs;
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     User(UserCommand),
     #[command(flatten)]
     Platform(PlatformCommand),
+    /// Book payments and check the ledger, on the control plane's database itself.
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Build, check, sign and compare enclave images (EIF), and make the policy that trusts them.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -101,6 +105,24 @@ pub(crate) enum UserCommand {
     /// Lay jobs in and fetch their results later.
     #[command(subcommand)]
     Job(crate::commands::job::JobCommand),
+    /// What there is, what is owed and what is set aside.
+    Balance,
+    /// What this month has cost so far, by function and lease.
+    Usage,
+    /// A month's invoice, or all that were issued.
+    Invoice {
+        /// Such as 2026-11 (UTC).
+        month: Option<String>,
+    },
+    /// What moved the money: usage receipts, deposits.
+    Entries {
+        /// Only those after this one.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+    /// The most that may be spent: work stops before it is passed.
+    #[command(subcommand)]
+    Cap(crate::commands::ledger::CapCommand),
     /// Check or show attestation documents.
     #[command(subcommand)]
     Attest(AttestCommand),
@@ -165,6 +187,9 @@ pub(crate) struct DevArgs {
     /// An enclave that runs and no longer answers is killed after this long [default: 20s].
     #[arg(long, value_name = "TIME")]
     pub(crate) hung_after: Option<nacre_protocol::manifest::Timeout>,
+    /// The node's ask: micro-units per GiB-second.
+    #[arg(long, value_name = "MICROS", default_value_t = 0)]
+    pub(crate) price: u64,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
     /// Where the control plane's numbers are read.

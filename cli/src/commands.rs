@@ -19,6 +19,7 @@ mod gateway;
 mod incidents;
 mod invoke;
 pub(crate) mod job;
+pub(crate) mod ledger;
 mod login;
 mod manage;
 mod proxy;
@@ -39,6 +40,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
             run_platform(command).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Admin(command) => Ok(nacre_control_plane::admin::run(command, args.json).await?),
         Command::Image(command) => Ok(nacre_image::cli::run(command, args.json)?),
         Command::User(command) => {
             let context = Context {
@@ -83,6 +85,11 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Delete { name } => manage::delete(context, &name).await,
         UserCommand::Logs(args) => manage::logs(context, args).await,
         UserCommand::Job(command) => job::run(context, command).await,
+        UserCommand::Balance => ledger::balance(context).await,
+        UserCommand::Usage => ledger::usage(context).await,
+        UserCommand::Invoice { month } => ledger::invoice(context, month).await,
+        UserCommand::Entries { after } => ledger::entries(context, after).await,
+        UserCommand::Cap(command) => ledger::cap(context, command).await,
         UserCommand::Invoke(args) => invoke::run(context, args).await,
         UserCommand::Attest(AttestCommand::Verify(args)) => attest::verify(context, args).await,
         UserCommand::Attest(AttestCommand::Inspect { document }) => {

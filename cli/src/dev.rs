@@ -152,6 +152,7 @@ async fn start(
         ("--control-plane", Some(url.into())),
         ("--listen", Some(args.node_listen.to_string().into())),
         ("--data", Some(layout.node().into())),
+        ("--price", Some(args.price.to_string().into())),
         ("--exit-on-stdin-eof", None),
     ]);
     arguments.extend(enclave.node_arguments(args, layout));

@@ -42,6 +42,7 @@ impl Command {
     fn name(&self) -> Option<&'static str> {
         Some(match self {
             Self::Platform(_) => return None,
+            Self::Admin(_) => "admin",
             Self::Image(_) => "image",
             Self::User(command) => match command {
                 UserCommand::Dev(_) | UserCommand::Proxy(_) | UserCommand::Watch(_) => return None,
@@ -54,6 +55,11 @@ impl Command {
                 UserCommand::Logs(_) => "logs",
                 UserCommand::Invoke(_) => "invoke",
                 UserCommand::Job(_) => "job",
+                UserCommand::Balance => "balance",
+                UserCommand::Usage => "usage",
+                UserCommand::Invoice { .. } => "invoice",
+                UserCommand::Entries { .. } => "entries",
+                UserCommand::Cap(_) => "cap",
                 UserCommand::Attest(AttestCommand::Verify(_)) => "attest verify",
                 UserCommand::Attest(AttestCommand::Inspect { .. }) => "attest inspect",
                 UserCommand::Attest(AttestCommand::Conformance(_)) => "attest conformance",

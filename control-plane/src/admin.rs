@@ -15,6 +15,7 @@ use crate::treasury::{self, Booked, Payment};
 pub enum AdminCommand {
     /// A customer has paid: what it owes first, the rest is its balance.
     Deposit {
+        /// Which database.
         #[command(flatten)]
         storage: DatabaseArgs,
         /// The organisation.
@@ -29,6 +30,7 @@ pub enum AdminCommand {
     },
     /// An operator has put up a stake.
     Stake {
+        /// Which database.
         #[command(flatten)]
         storage: DatabaseArgs,
         /// The operator's id.
@@ -43,6 +45,7 @@ pub enum AdminCommand {
     },
     /// An operator has been paid what it earned.
     Payout {
+        /// Which database.
         #[command(flatten)]
         storage: DatabaseArgs,
         /// The operator's id.
@@ -57,12 +60,14 @@ pub enum AdminCommand {
     },
     /// List all accounts with what they have.
     Accounts {
+        /// Which database.
         #[command(flatten)]
         storage: DatabaseArgs,
     },
     /// Check everything that must hold of the ledger, beside a control plane that runs.
     #[command(after_help = "Exit status: 0 all holds · 1 something does not, one line each")]
     Audit {
+        /// Which database.
         #[command(flatten)]
         storage: DatabaseArgs,
     },

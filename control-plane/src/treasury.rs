@@ -6,7 +6,7 @@ use nacre_protocol::ids::OperatorId;
 
 use crate::clock::Clock;
 use crate::config::Database;
-use crate::store::ledger::{balance, balances, book, entry_of, journal_time};
+use crate::store::ledger::{balance, balances, book, entry_of, journal_time, slashes};
 use crate::store::{Store, StoreError, Transaction, commit};
 
 /// Longest reference.
@@ -45,8 +45,8 @@ pub enum PaymentError {
     /// The reference was used for something else.
     #[error("`{0}` is the reference of another payment")]
     Used(String),
-    /// More than the account has.
-    #[error("{account} has {has}, less than {wanted}")]
+    /// More than the account has, less what is to be slashed.
+    #[error("{account} has {has} to be paid, less than {wanted}")]
     Short {
         /// Which account.
         account: Account,
@@ -75,20 +75,30 @@ pub async fn pay(
     }
     let store = Store::open(database).await?;
     let mut tx = store.write().await?;
-    let booked = match before(&mut tx, payment, reference).await? {
-        Some(amount) => Booked::Before(amount),
-        None => {
-            let at = journal_time(&mut tx, Clock::system().now_ms()).await?;
-            let (amount, entry) = entry(&mut tx, payment, reference, at).await?;
-            if !book(&mut tx, &entry).await? {
-                return Err(PaymentError::Used(reference.to_owned()));
-            }
-            commit(tx).await?;
-            Booked::Now(amount)
-        }
+    let done = pay_in(&mut tx, payment, reference).await;
+    let ended = match done {
+        Ok(Booked::Now(_)) => commit(tx).await,
+        _ => tx.rollback().await.map_err(StoreError::from),
     };
     store.close().await;
-    Ok(booked)
+    ended?;
+    done
+}
+
+async fn pay_in(
+    tx: &mut Transaction,
+    payment: &Payment,
+    reference: &str,
+) -> Result<Booked, PaymentError> {
+    if let Some(amount) = before(tx, payment, reference).await? {
+        return Ok(Booked::Before(amount));
+    }
+    let at = journal_time(tx, Clock::system().now_ms()).await?;
+    let (amount, entry) = entry(tx, payment, reference, at).await?;
+    if !book(tx, &entry).await? {
+        return Err(PaymentError::Used(reference.to_owned()));
+    }
+    Ok(Booked::Now(amount))
 }
 
 /// All accounts with what they have, by name.
@@ -124,7 +134,14 @@ async fn entry(
         }
         Payment::Payout(operator, amount) => {
             let account = Account::Operator(*operator);
+            // What it is to be slashed is not its own any more.
+            let slashed = slashes::pending(tx, Some(operator)).await?;
+            let slashed = slashed
+                .iter()
+                .try_fold(Amount::ZERO, |sum, due| sum.plus(due.amount));
             let has = balance(tx, &account).await?;
+            let has = has.minus(slashed.map_err(EntryError::from)?);
+            let has = has.map_err(EntryError::from)?.max(Amount::ZERO);
             let wanted = amount.unwrap_or(has);
             if wanted > has {
                 return Err(PaymentError::Short {

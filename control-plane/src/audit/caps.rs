@@ -74,7 +74,8 @@ impl Auditor {
                 *spans.entry(span).or_default() += i128::from(amount.micros());
             }
         }
-        let latest = spans.keys().next_back().copied().unwrap_or(0);
+        let latest = period.start_ms(self.latest_ms.max(set.set_ms));
+        spans.entry(latest).or_default();
         let held = terms::held(&mut self.tx, &set.customer, set.function.as_ref()).await?;
         for (span, spent) in spans {
             let set_aside = if span == latest { held.micros() } else { 0 };

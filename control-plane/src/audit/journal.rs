@@ -31,6 +31,7 @@ impl Auditor {
                     self.find("ledger-order", message);
                 }
                 (last, time) = (booked.id, booked.at_ms);
+                self.latest_ms = self.latest_ms.max(time);
                 self.report.entries += 1;
                 audit.take(Stored {
                     cause: booked.cause,

@@ -16,6 +16,7 @@ use nacre_protocol::ids::LeaseId;
 use serde::Serialize;
 
 use crate::config::Database;
+use crate::store::ledger::slashes;
 use crate::store::ledger::terms::{self, Terms};
 use crate::store::{Store, StoreError, Transaction};
 
@@ -34,7 +35,7 @@ pub struct Report {
     pub caps: u64,
     /// Invoices.
     pub invoices: u64,
-    /// What nodes held back and no rule of the ledger is broken by.
+    /// What is not settled, and breaks no rule of the ledger: receipts that nodes held back, slashes that nothing covers.
     pub notes: Vec<String>,
     /// What cannot be. None: all holds.
     pub findings: Vec<Finding>,
@@ -57,12 +58,14 @@ pub async fn audit(database: &Database) -> Result<Report, StoreError> {
         report: Report::default(),
         terms: BTreeMap::new(),
         charged: BTreeMap::new(),
+        latest_ms: 0,
     };
     auditor.leases().await?;
     auditor.journal().await?;
     auditor.receipts().await?;
     auditor.spending().await?;
     auditor.invoices().await?;
+    auditor.slashes().await?;
     let report = auditor.report;
     drop(auditor.tx);
     store.close().await;
@@ -75,11 +78,31 @@ struct Auditor {
     terms: BTreeMap<LeaseId, Terms>,
     /// What receipts say was charged under each lease, a day.
     charged: BTreeMap<(LeaseId, u64), i128>,
+    /// The latest time of which the ledger knows.
+    latest_ms: u64,
 }
 
 impl Auditor {
     fn find(&mut self, code: &'static str, message: String) {
         self.report.findings.push(Finding { code, message });
+    }
+
+    /// Slashes are booked as uptime settled them, or wait.
+    async fn slashes(&mut self) -> Result<(), StoreError> {
+        for due in slashes::pending(&mut self.tx, None).await? {
+            let note = format!(
+                "{}, window {}: {} is to be slashed",
+                due.node, due.number, due.amount
+            );
+            self.report.notes.push(note);
+        }
+        for cause in slashes::unfounded(&mut self.tx).await? {
+            self.find(
+                "slash-unfounded",
+                format!("`{cause}` is no slash that was settled"),
+            );
+        }
+        Ok(())
     }
 
     /// What is set aside is within what is to be, and nothing once a lease is settled.
@@ -93,6 +116,7 @@ impl Auditor {
                 let message = format!("{lease}: {held} is set aside, of at most {most}");
                 self.find("lease-held", message);
             }
+            self.latest_ms = self.latest_ms.max(terms.granted_ms);
             self.terms.insert(terms.lease, terms);
         }
         Ok(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 33] = [
+const PATHS: [(&str, &[&str]); 39] = [
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
     ("/readyz", &["get"]),
@@ -22,6 +22,11 @@ const PATHS: [(&str, &[&str]); 33] = [
     ("/v1/jobs/{id}", &["delete", "get"]),
     ("/v1/jobs/{id}/input", &["put"]),
     ("/v1/jobs/{id}/result", &["get"]),
+    ("/v1/ledger/balance", &["get"]),
+    ("/v1/ledger/caps", &["delete", "get", "put"]),
+    ("/v1/ledger/entries", &["get"]),
+    ("/v1/ledger/invoices", &["get"]),
+    ("/v1/ledger/invoices/{month}", &["get"]),
     ("/v1/nodes", &["get", "post"]),
     ("/v1/nodes/challenges", &["post"]),
     ("/v1/nodes/{id}/desired", &["get"]),
@@ -32,6 +37,7 @@ const PATHS: [(&str, &[&str]); 33] = [
     ("/v1/nodes/{id}/jobs/{job}/result", &["put"]),
     ("/v1/nodes/{id}/jobs/{job}/started", &["post"]),
     ("/v1/nodes/{id}/observed", &["post"]),
+    ("/v1/nodes/{id}/usage", &["post"]),
     ("/v1/uptime/commits", &["post"]),
     ("/v1/uptime/disputes", &["post"]),
     ("/v1/uptime/report", &["get"]),
@@ -65,6 +71,7 @@ async fn every_path_is_described_and_every_description_is_served() {
                 .replace("{digest}", "x")
                 .replace("{id}", "x")
                 .replace("{job}", "x")
+                .replace("{month}", "x")
                 .replace("{name}", "x");
             let asked = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let status = server
@@ -110,7 +117,8 @@ async fn operations_say_what_they_take_return_and_require() {
             .iter()
             .filter(|(status, _)| status.starts_with('2'))
         {
-            let bodyless = status == "204" || method == "head" || method == "put";
+            let stored = method == "put" && path != "/v1/ledger/caps";
+            let bodyless = status == "204" || method == "head" || stored;
             assert_eq!(response.get("content").is_none(), bodyless, "{at} {status}");
         }
         let says_nothing = [

@@ -21,7 +21,7 @@ const REFUSED: Duration = Duration::from_secs(60);
 /// A little longer than the enclave waits between two rounds of signing.
 const LAST_ROUND: Duration = Duration::from_millis(1100);
 /// How long a node that stops tries to hand over the last receipts.
-pub(super) const LAST_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const LAST_WITHIN: Duration = Duration::from_secs(3);
 
 /// Brings receipts until the enclave turns out to be another boot.
 pub(super) async fn follow(link: &Link, boot: &Boot) {

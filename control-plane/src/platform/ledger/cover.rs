@@ -8,7 +8,7 @@ use super::Platform;
 use crate::error::Error;
 use crate::platform::Changed;
 use crate::store::Transaction;
-use crate::store::ledger::spending::Stop;
+use crate::store::ledger::spending::{self, Stop};
 use crate::store::ledger::terms::{self, Granted, Terms};
 use crate::wakers::Topic;
 
@@ -33,11 +33,14 @@ impl Platform {
                 return Ok(changed);
             }
             terms::note_ended(tx, now).await?;
+            let mut stops = Vec::new();
             for granted in terms::missing(tx).await? {
+                // It was ordered anew.
+                stops.extend(spending::stopped(tx, &granted.function).await?);
                 terms::insert(tx, &self.agree(granted)).await?;
             }
             let short = terms::short(tx).await?;
-            let stops = self.top_up(tx, short, now).await?;
+            stops.extend(self.top_up(tx, short, now).await?);
             if stops.is_empty() {
                 return Ok(changed);
             }
@@ -55,7 +58,8 @@ impl Platform {
         let mut stopped = BTreeSet::new();
         let mut stops = Vec::new();
         for terms in short {
-            if stopped.contains(&terms.function) {
+            let known = spending::stopped(tx, &terms.function).await?;
+            if known.is_some() || stopped.contains(&terms.function) {
                 continue;
             }
             let missing = terms.hold.minus(terms.held).unwrap_or(terms.hold);

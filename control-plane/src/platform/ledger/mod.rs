@@ -13,6 +13,7 @@
 mod accounts;
 mod cover;
 mod invoices;
+mod slashes;
 mod stops;
 mod usage;
 

@@ -44,8 +44,8 @@ impl Platform {
         }
     }
 
-    /// What time brings about: functions whose next use is covered again go on, leases that ended are settled, and months
-    /// that are over are invoiced.
+    /// What time brings about: functions whose next use is covered again go on, leases that ended are settled, slashes
+    /// are booked, and months that are over are invoiced.
     pub(crate) async fn tick_ledger(&self) -> Result<(), Error> {
         self.lift_stops().await?;
         let now = self.clock.now_ms();
@@ -58,6 +58,7 @@ impl Platform {
             terms::settle(&mut tx, before, now).await?;
             commit(tx).await?;
         }
+        self.book_slashes().await?;
         self.issue_invoices().await
     }
 

@@ -1,6 +1,6 @@
 //! Usage receipts: checked as a whole, then booked once each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_ledger::{
     Account, Amount, Cause, Customer, Entry, EntryError, Incident, Posting, Sequence, Standing,
@@ -42,7 +42,7 @@ impl Platform {
             node,
             at_ms: at,
             sequences: BTreeMap::new(),
-            touched: BTreeMap::new(),
+            touched: BTreeSet::new(),
             stops: Vec::new(),
         };
         let taken = desk.take_all(&mut tx, &receipts).await;
@@ -111,7 +111,7 @@ struct Desk<'a> {
     node: NodeId,
     at_ms: u64,
     sequences: BTreeMap<BootId, Sequence>,
-    touched: BTreeMap<LeaseId, ()>,
+    touched: BTreeSet<LeaseId>,
     stops: Vec<Stop>,
 }
 
@@ -123,12 +123,13 @@ impl Desk<'_> {
     ) -> Result<(), Error> {
         for signed in receipts {
             let (boot, seq) = (signed.receipt.boot_id, signed.receipt.seq);
-            if !self.sequences.contains_key(&boot) {
-                let sequence = usage::sequence(tx, &boot).await?;
-                self.sequences.insert(boot, sequence);
-            }
-            let sequence = self.sequences.entry(boot).or_default();
-            let (standing, gap) = match sequence.take(seq) {
+            let mut sequence = match self.sequences.remove(&boot) {
+                Some(sequence) => sequence,
+                None => usage::sequence(tx, &boot).await?,
+            };
+            let taken = sequence.take(seq);
+            self.sequences.insert(boot, sequence);
+            let (standing, gap) = match taken {
                 Ok(taken) => taken,
                 Err(jump) => {
                     self.incident(tx, &boot, &jump).await?;
@@ -158,7 +159,7 @@ impl Desk<'_> {
             usage::keep_sequence(tx, boot, sequence).await?;
         }
         let mut short = Vec::new();
-        for lease in self.touched.keys() {
+        for lease in &self.touched {
             let terms = terms::get(tx, lease).await?;
             let runs = |terms: &Terms| terms.ended_ms.is_none() && terms.held < terms.hold;
             short.extend(terms.filter(runs));
@@ -241,7 +242,7 @@ impl Desk<'_> {
             if !book(tx, &entry).await? {
                 return Err(Error::Internal("usage was booked that never came"));
             }
-            self.touched.insert(terms.lease, ());
+            self.touched.insert(terms.lease);
         }
         if charged < cost && terms.ended_ms.is_none() {
             let under = room.map(|room| room.under).unwrap_or_default();
