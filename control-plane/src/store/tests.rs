@@ -259,6 +259,35 @@ async fn fill(store: &Store, pieces: u32) {
 }
 
 #[tokio::test]
+async fn a_census_counts_by_names_that_are_known_beforehand() {
+    let place = Place::new();
+    let store = place.open().await;
+    fill(&store, 3).await;
+    run(
+        &store,
+        "INSERT INTO queue (kind, id, due_ms, tries) VALUES ('webhook', 'a', 1000, 0), ('webhook', 'b', 9000, 0)",
+    )
+    .await;
+    run(
+        &store,
+        "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256, revision, online,
+             seen_ms, registered_ms)
+         VALUES ('n1', 'o', 'e', 1, 1, 'b1', 't', 1, TRUE, 0, 0), ('n2', 'o', 'e', 1, 1, 'b2', 't', 1, TRUE, 0, 0),
+             ('n3', 'o', 'e', 1, 1, 'b3', 't', 1, FALSE, 0, 0)",
+    )
+    .await;
+    let census = store.census(5000).await.unwrap();
+    assert_eq!(census.nodes, [("online", 2), ("offline", 1)]);
+    // Three of a kind, and one of another, that nobody has heard of.
+    assert_eq!(census.queue, [("webhook", 2), ("other", 4)]);
+    assert_eq!(census.overdue_ms, [("webhook", 4000)]);
+    assert!(census.jobs.iter().all(|(_, count)| *count == 0));
+    assert_eq!(census.jobs.len(), 7, "also states that no job is in");
+    let early = store.census(500).await.unwrap();
+    assert_eq!(early.overdue_ms, [("webhook", 0)], "not due yet");
+}
+
+#[tokio::test]
 async fn a_piece_is_taken_by_one_of_many() {
     let place = Place::new();
     let stores = [place.open().await, place.open().await];
