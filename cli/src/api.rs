@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nacre_protocol::api::market::{Demand, SetCanary};
 use nacre_protocol::api::{
     CreateDeployment, CreateVersion, Deployment, Function, IDEMPOTENCY_KEY, LogLine, Node, Page,
     Version,
@@ -83,6 +84,38 @@ impl Api {
         order: &CreateDeployment,
     ) -> Result<Deployment, CliError> {
         self.create("/v1/deployments", order).await
+    }
+
+    /// Puts a version on trial.
+    pub(crate) async fn set_canary(
+        &self,
+        name: &FunctionName,
+        canary: &SetCanary,
+    ) -> Result<Deployment, CliError> {
+        let path = format!("/v1/functions/{name}/canary");
+        self.create(&path, canary).await
+    }
+
+    /// `promote` or `rollback`: the deployment that is in force then.
+    pub(crate) async fn turn(
+        &self,
+        name: &FunctionName,
+        what: &str,
+        body: &impl Serialize,
+    ) -> Result<Deployment, CliError> {
+        let path = format!("/v1/functions/{name}/{what}");
+        self.create(&path, body).await
+    }
+
+    /// Says that a caller waits for a replica.
+    pub(crate) async fn demand(
+        &self,
+        name: &FunctionName,
+        demand: &Demand,
+    ) -> Result<(), CliError> {
+        let path = format!("/v1/functions/{name}/demand");
+        let request = self.request(Method::POST, &path).json(demand).timeout(POLL);
+        expect_success(self.send(request).await?).await.map(drop)
     }
 
     /// The deployment, at once or when its state is no longer `loading`.

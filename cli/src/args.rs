@@ -16,6 +16,10 @@ use nacre_protocol::ids::{FunctionName, NodeId};
 use nacre_telemetry::endpoint::MetricsArgs;
 use nacre_telemetry::log::LogArgs;
 
+mod deploy;
+
+pub(crate) use deploy::{DeployArgs, RolloutArgs};
+
 /// Confidential serverless inference: deploy a model, call it in an enclave, check the proof.
 #[derive(Debug, Parser)]
 #[command(name = "nacre", version, after_help = EXIT_STATUS)]
@@ -77,6 +81,10 @@ pub(crate) enum UserCommand {
     Login(LoginArgs),
     /// Upload a function and wait until it answers.
     Deploy(DeployArgs),
+    /// Put the version on trial in force, by a rolling update.
+    Promote(RolloutArgs),
+    /// End the trial, or go back to the version before.
+    Rollback(RolloutArgs),
     /// List functions, or show one.
     Functions {
         /// Show only this one.
@@ -239,21 +247,6 @@ pub(crate) struct TrustArgs {
     /// Allow a debug enclave (PCR0–2 zero), where the measurements list zeros as well.
     #[arg(long)]
     pub(crate) allow_debug: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct DeployArgs {
-    /// The directory with nacre.toml.
-    pub(crate) dir: PathBuf,
-    /// On how many nodes.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) replicas: u32,
-    /// The most to pay, micro-units per GiB-second.
-    #[arg(long)]
-    pub(crate) max_price: Option<u64>,
-    /// How long to wait until it answers, seconds.
-    #[arg(long, default_value_t = 120)]
-    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -24,6 +24,7 @@ mod login;
 mod manage;
 mod proxy;
 mod receipt;
+mod rollout;
 
 /// What every command is given.
 pub(crate) struct Context {
@@ -74,6 +75,8 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Dev(args) => dev::run(context, args).await,
         UserCommand::Login(args) => login::run(context, args).await,
         UserCommand::Deploy(args) => deploy::run(context, args).await,
+        UserCommand::Promote(args) => rollout::promote(context, args).await,
+        UserCommand::Rollback(args) => rollout::roll_back(context, args).await,
         UserCommand::Digest { dir } => deploy::digest(context, &dir),
         UserCommand::Functions { name } => manage::functions(context, name).await,
         UserCommand::Nodes => manage::nodes(context).await,

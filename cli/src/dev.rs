@@ -153,6 +153,8 @@ async fn start(
         ("--listen", Some(args.node_listen.to_string().into())),
         ("--data", Some(layout.node().into())),
         ("--price", Some(args.price.to_string().into())),
+        // There is no other node that could take over.
+        ("--leave-within", Some("0s".into())),
         ("--exit-on-stdin-eof", None),
     ]);
     arguments.extend(enclave.node_arguments(args, layout));

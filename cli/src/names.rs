@@ -48,6 +48,8 @@ impl Command {
                 UserCommand::Dev(_) | UserCommand::Proxy(_) | UserCommand::Watch(_) => return None,
                 UserCommand::Login(_) => "login",
                 UserCommand::Deploy(_) => "deploy",
+                UserCommand::Promote(_) => "promote",
+                UserCommand::Rollback(_) => "rollback",
                 UserCommand::Functions { .. } => "functions",
                 UserCommand::Nodes => "nodes",
                 UserCommand::Incidents { .. } => "incidents",

@@ -36,8 +36,35 @@ pub(crate) struct Profile {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pin {
-    /// The function digest.
+    /// The function digest in force.
     pub(crate) digest: Digest,
+    /// The one on trial beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) canary: Option<Digest>,
+    /// The one before, which still answers while an update is under way, and which may come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) previous: Option<Digest>,
+}
+
+impl Pin {
+    /// This version is in force; `former` is what was before.
+    pub(crate) fn deployed(digest: Digest, former: Option<Self>) -> Self {
+        let before = former.map(|former| match former.digest == digest {
+            true => former.previous,
+            false => Some(former.digest),
+        });
+        Self {
+            digest,
+            canary: None,
+            previous: before.flatten(),
+        }
+    }
+
+    /// All that may answer.
+    pub(crate) fn all(&self) -> Vec<Digest> {
+        let others = [self.canary, self.previous].into_iter().flatten();
+        std::iter::once(self.digest).chain(others).collect()
+    }
 }
 
 /// Nacre's folder of this user.

@@ -9,13 +9,16 @@ use nacre_protocol::ids::{DeploymentId, FunctionName, NodeId};
 use nacre_protocol::manifest::ManifestError;
 use nacre_protocol::merkle::InclusionError;
 use nacre_protocol::problem::Problem;
+use nacre_scheduler::Refusal;
 
 use crate::store::StoreError;
 
+mod commands;
 mod jobs;
 mod ledger;
 mod uptime;
 
+pub use commands::CommandError;
 pub use jobs::JobError;
 pub use ledger::LedgerError;
 pub use uptime::UptimeError;
@@ -47,6 +50,12 @@ pub enum Error {
     /// Another organisation has a function of this name.
     #[error("the name {0} is taken: names are the platform's, choose another in nacre.toml")]
     FunctionNameTaken(FunctionName),
+    /// The function has no live deployment.
+    #[error("function {0} is not deployed")]
+    NotDeployed(FunctionName),
+    /// Another deployment ended meanwhile.
+    #[error("it is deployment {0} that would end")]
+    NotThatDeployment(DeploymentId),
     /// No such deployment.
     #[error("there is no deployment {0}")]
     DeploymentNotFound(DeploymentId),
@@ -56,9 +65,18 @@ pub enum Error {
     /// Blobs that make no function.
     #[error(transparent)]
     Bundle(#[from] VersionError),
-    /// `replicas` is not between 1 and 100.
-    #[error("replicas must be between 1 and 100, not {0}")]
+    /// `replicas` is out of range.
+    #[error("replicas must be between 1 and 100, not {0}; with scaling, 0 to scaling.max_replicas")]
     Replicas(u32),
+    /// `scaling.max_replicas` is not between 1 and 100.
+    #[error("scaling.max_replicas must be between 1 and 100, not {0}")]
+    MaxReplicas(u32),
+    /// A time of `scaling` is too long.
+    #[error("times of scaling are at most {0} milliseconds")]
+    ScalingTimes(u64),
+    /// The market does not take it.
+    #[error(transparent)]
+    Market(#[from] Refusal),
     /// `max_price` is beyond 2⁶³ − 1.
     #[error("max_price must be below 2^63")]
     MaxPrice,
@@ -70,6 +88,9 @@ pub enum Error {
     /// A node that may not register so.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
+    /// An operator's command that changes nothing.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// A report that cannot be taken.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -202,9 +223,14 @@ pub enum RegistrationError {
         "endpoint must be host:port with a DNS name, an IPv4 address or an IPv6 address in brackets, not {0:?}"
     )]
     Endpoint(String),
-    /// Memory or price beyond 2⁶³ − 1.
-    #[error("the offer's memory and price must be below 2^63")]
+    /// Memory or price beyond what the market takes.
+    #[error(
+        "the offer's memory must be at most 2^50 bytes, and its price at most 10^12 micro-units"
+    )]
     Offer,
+    /// A region's name that is none.
+    #[error("region must be 1 to 64 bytes")]
+    Region,
     /// Never given out, used before, or older than a minute.
     #[error(
         "the nonce was not given out here within the last minute, or was used: take a new one from POST /v1/nodes/challenges"
@@ -307,12 +333,20 @@ impl Error {
             Self::FunctionNameTaken(_) => {
                 (409, "function-name-taken", "The function's name is taken.")
             }
+            Self::NotDeployed(_) => (409, "not-deployed", "The function is not deployed."),
+            Self::NotThatDeployment(_) => (
+                409,
+                "not-that-deployment",
+                "Another deployment would end than the one named.",
+            ),
             Self::DeploymentNotFound(_) => {
                 (404, "deployment-not-found", "There is no such deployment.")
             }
             Self::Upload(error) => error.kind(),
             Self::Bundle(error) => error.kind(),
-            Self::Replicas(_) => (
+            Self::Market(refusal) => market(*refusal),
+            Self::ScalingTimes(_) => (422, "bad-scaling", "The scaling cannot be kept."),
+            Self::Replicas(_) | Self::MaxReplicas(_) => (
                 422,
                 "replicas-out-of-range",
                 "The number of replicas is out of range.",
@@ -324,6 +358,7 @@ impl Error {
                 "The idempotency key belongs to another request.",
             ),
             Self::Registration(error) => error.kind(),
+            Self::Command(error) => error.kind(),
             Self::Report(error) => error.kind(),
             Self::Job(error) => error.kind(),
             Self::Uptime(error) => error.kind(),
@@ -351,6 +386,16 @@ impl Error {
             ),
         }
     }
+}
+
+fn market(refusal: Refusal) -> (u16, &'static str, &'static str) {
+    let status = match refusal {
+        Refusal::UnknownNode | Refusal::UnknownFunction | Refusal::UnknownLease => 404,
+        Refusal::ForeignLease | Refusal::Occupied | Refusal::NoOtherVersion => 409,
+        Refusal::SameVersion => 409,
+        _ => 422,
+    };
+    (status, refusal.code(), "The market does not take this.")
 }
 
 impl RequestError {
@@ -420,6 +465,7 @@ impl RegistrationError {
         match self {
             Self::Endpoint(_) => (422, "endpoint-invalid", "The endpoint is not host:port."),
             Self::Offer => (422, "offer-out-of-range", "The offer is out of range."),
+            Self::Region => (422, "bad-name", "The region has no name that can be kept."),
             Self::Nonce => (
                 403,
                 "nonce-invalid",

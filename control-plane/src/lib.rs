@@ -1,6 +1,8 @@
 //! The control plane: the platform's REST API, its database, and the auction that places functions on nodes (DESIGN §6).
 //!
-//! Decisions are pure: [`placement`] matches orders with asks, `standing` says where a deployment stands. Around them,
+//! Decisions are pure: [`nacre_scheduler`] matches orders with asks, `standing` says where a deployment stands. The market's
+//! log of events is in the database; each control plane has the scheduler in memory and brings it up to the log before
+//! it adds to it. Around them,
 //! [`store`] holds all SQL, `objects` the blobs, [`platform`] does one request's effect in one transaction, `api` speaks
 //! HTTP, and [`ControlPlane`] owns the listener. Everything that counts is in the database before it is answered, so that
 //! the process can be killed at any moment; in memory are only long polls. On PostgreSQL several may serve one platform:
@@ -19,13 +21,14 @@ pub mod config;
 mod endpoint;
 pub mod error;
 pub mod keys;
+mod market;
 mod meters;
 mod objects;
-pub mod placement;
 mod platform;
 mod server;
 mod standing;
 mod store;
+mod terms;
 mod token;
 pub mod treasury;
 mod wakers;

@@ -33,6 +33,10 @@ const HEAD: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(5);
 /// How often jobs are looked at to which time has done something.
 const JOBS_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether time has done something to the market.
+const TICK_EVERY: Duration = Duration::from_millis(100);
+/// And every how many times the market is told of the load.
+const LOAD_ROUNDS: u32 = 5;
 /// How often webhooks are looked at.
 const WEBHOOKS_EVERY: Duration = Duration::from_millis(500);
 /// How often the ledger is looked at to which time has done something.
@@ -50,6 +54,7 @@ pub struct ControlPlane {
     sweeping: JoinHandle<()>,
     following: JoinHandle<()>,
     moving: JoinHandle<()>,
+    ticking: JoinHandle<()>,
     posting: JoinHandle<()>,
     judging: JoinHandle<()>,
     metrics: Option<Endpoint>,
@@ -118,6 +123,7 @@ impl ControlPlane {
         let sweeping = tokio::spawn(sweep(Arc::clone(&platform), every, stop.subscribe()));
         let following = tokio::spawn(follow(Arc::clone(&platform), stop.subscribe()));
         let moving = tokio::spawn(move_jobs(Arc::clone(&platform), stop.subscribe()));
+        let ticking = tokio::spawn(tick_market(Arc::clone(&platform), stop.subscribe()));
         let posting = tokio::spawn(post_webhooks(Arc::clone(&platform), stop.subscribe()));
         let judging = tokio::spawn(look_at_uptime(Arc::clone(&platform), stop.subscribe()));
         Ok(Self {
@@ -128,6 +134,7 @@ impl ControlPlane {
             sweeping,
             following,
             moving,
+            ticking,
             posting,
             judging,
             metrics,
@@ -155,6 +162,7 @@ impl ControlPlane {
         let _ = self.sweeping.await;
         let _ = self.following.await;
         let _ = self.moving.await;
+        let _ = self.ticking.await;
         let _ = self.posting.await;
         let _ = self.judging.await;
         self.platform.close().await;
@@ -286,6 +294,27 @@ async fn move_jobs(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = moved.and(platform.delete_expired_objects().await) {
             platform.meters().failed(&error);
             tracing::error!(%error, "jobs were not moved; it is tried again");
+        }
+    }
+}
+
+async fn tick_market(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
+    let mut rounds = 0;
+    let mut tick = interval(TICK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            _ = tick.tick() => {}
+        }
+        rounds = (rounds + 1) % LOAD_ROUNDS;
+        let told = match rounds {
+            0 => platform.follow_load().await,
+            _ => Ok(()),
+        };
+        if let Err(error) = told.and(platform.tick_market().await) {
+            tracing::error!(%error, "the market hears nothing; it is tried again");
         }
     }
 }

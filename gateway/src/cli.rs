@@ -72,6 +72,10 @@ pub struct GatewayArgs {
     /// From then until its first byte; then the next one is tried. The last one that is left has 8s at least
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = from(10, 60))]
     pub answer_within: Timeout,
+    /// How long a caller waits for a function that has no node now: one that sleeps is woken. 0s: not at all. Without
+    /// a control plane nobody is there to wake it
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = from(0, 300))]
+    pub wake_within: Timeout,
     /// How long a connection may be silent
     #[arg(long, value_name = "TIME", default_value = "900s", value_parser = from(1000, 86_400))]
     pub idle: Timeout,
@@ -169,6 +173,10 @@ impl GatewayArgs {
             hellos: self.max_hellos,
             hellos_of_one: self.max_hellos_of_one.unwrap_or(half(self.max_hellos)),
             hello: self.hello_within.duration(),
+            wake: match self.control_plane {
+                Some(_) => self.wake_within.duration(),
+                None => Duration::ZERO,
+            },
             dial: DialLimits {
                 connect: self.connect_within.duration(),
                 answer: self.answer_within.duration(),

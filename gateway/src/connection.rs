@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use nacre_protocol::ids::FunctionName;
 use nacre_transport::Stream;
 use nacre_tunnel::shares::{Asked, Place, Source};
 use nacre_tunnel::{End, carry};
@@ -50,7 +51,7 @@ impl Connection {
             () = speaking.taken_back() => Err(Refusal::TakenBack),
             () = shared.cut.cancelled() => Err(Refusal::Stopped),
         };
-        let (hello, route) = match introduced {
+        let (hello, function, route) = match introduced {
             Ok(introduced) => introduced,
             // It keeps its place while it is told.
             Err(why) => return self.refuse(why).await,
@@ -60,13 +61,41 @@ impl Connection {
             return self.refuse(Refusal::TurnedAway).await;
         };
         drop(speaking);
-        if let Err(why) = self.forward(hello, &route, &place).await {
+        let done = match self.awake(&function, route, &place).await {
+            Ok(route) => self.forward(hello, &route, &place).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = done {
             self.refuse(why).await;
         }
     }
 
+    /// The way to a function; one that has no node now is waited for.
+    async fn awake(
+        &self,
+        function: &FunctionName,
+        route: Arc<Route>,
+        place: &Place,
+    ) -> Result<Arc<Route>, Refusal> {
+        let shared = &self.shared;
+        if route.has_nodes() || shared.limits.wake.is_zero() {
+            return Ok(route);
+        }
+        place.sign_of_life(shared.millis());
+        let awake = shared.dialer.routes.awake(function);
+        tokio::select! {
+            awake = timeout(shared.limits.wake, awake) => match awake {
+                Ok(Some(route)) => Ok(route),
+                Ok(None) => Err(Refusal::UnknownName),
+                Err(_) => Err(Refusal::NoNode),
+            },
+            () = place.taken_back() => Err(Refusal::TakenBack),
+            () = shared.cut.cancelled() => Err(Refusal::Stopped),
+        }
+    }
+
     /// Reads the first message, and which way it is to go.
-    async fn introduction(&mut self) -> Result<(Vec<u8>, Arc<Route>), Refusal> {
+    async fn introduction(&mut self) -> Result<(Vec<u8>, FunctionName, Arc<Route>), Refusal> {
         let mut parser = Parser::default();
         let mut bytes = Vec::new();
         let hello = loop {
@@ -91,8 +120,9 @@ impl Connection {
         };
         let name = hello.server_name.ok_or(Refusal::NoName)?;
         let function = self.shared.zone.function(&name);
-        let route = function.and_then(|function| self.shared.dialer.routes.to(&function));
-        Ok((bytes, route.ok_or(Refusal::UnknownName)?))
+        let function = function.ok_or(Refusal::UnknownName)?;
+        let route = self.shared.dialer.routes.to(&function);
+        Ok((bytes, function, route.ok_or(Refusal::UnknownName)?))
     }
 
     /// Finds a node and carries bytes until the connection has ended, or its place is needed for others, or the gateway

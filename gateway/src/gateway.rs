@@ -45,6 +45,8 @@ pub struct GatewayLimits {
     pub hello: Duration,
     /// How long one may wait for a place after that.
     pub wait: Duration,
+    /// How long one may wait for a function that has no node now; zero: not at all.
+    pub wake: Duration,
     /// How nodes are reached.
     pub dial: DialLimits,
     /// How long silence is borne.
@@ -63,6 +65,7 @@ impl Default for GatewayLimits {
             waiting: 512,
             hello: Duration::from_secs(5),
             wait: Duration::from_secs(2),
+            wake: Duration::ZERO,
             dial: DialLimits::default(),
             patience: Patience::default(),
             drain: Duration::from_secs(30),

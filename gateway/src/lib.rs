@@ -24,6 +24,7 @@ mod probe;
 pub mod routes;
 pub mod source;
 pub mod table;
+mod waiting;
 pub mod zone;
 
 pub use dial::DialLimits;

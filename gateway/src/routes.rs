@@ -7,6 +7,7 @@ use nacre_protocol::ids::FunctionName;
 use nacre_transport::Address;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -15,6 +16,7 @@ use crate::health::{Health, HealthTiming};
 use crate::node::{InFlight, Node};
 use crate::probe::Prober;
 use crate::table::Table;
+use crate::waiting::Waiting;
 
 /// The routes of a gateway; a handle to share.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ struct Shared {
     timing: HealthTiming,
     prober: Prober,
     current: Mutex<Current>,
+    changed: watch::Sender<()>,
+    waiting: Waiting,
     rng: Mutex<StdRng>,
 }
 
@@ -46,6 +50,12 @@ struct Known {
 pub(crate) struct Route(Vec<Group<Arc<Node>>>);
 
 impl Route {
+    /// Whether any node may get a connection.
+    pub(crate) fn has_nodes(&self) -> bool {
+        let mut weighty = self.0.iter().filter(|group| group.weight > 0);
+        weighty.any(|group| !group.nodes.is_empty())
+    }
+
     /// Whether there is a node beside this one and those that were tried.
     pub(crate) fn has_others(&self, tried: &[Arc<Node>], this: &Arc<Node>) -> bool {
         let mut nodes = self
@@ -66,6 +76,8 @@ impl Routes {
             timing,
             prober,
             current: Mutex::default(),
+            changed: watch::Sender::new(()),
+            waiting: Waiting::default(),
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
         }))
     }
@@ -99,6 +111,27 @@ impl Routes {
             functions.insert(name.clone(), Arc::new(Route(groups.collect())));
         }
         *current = Current { functions, nodes };
+        drop(current);
+        self.0.changed.send_replace(());
+    }
+
+    /// Those whose function has no node now.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.0.waiting
+    }
+
+    /// The way to a function, as soon as a node is there; `None`: there is no such function any more.
+    pub(crate) async fn awake(&self, function: &FunctionName) -> Option<Arc<Route>> {
+        let mut changed = self.0.changed.subscribe();
+        let _waits = self.0.waiting.enter(function);
+        loop {
+            let route = self.to(function)?;
+            if route.has_nodes() {
+                return Some(route);
+            }
+            // This holds the sender.
+            changed.changed().await.ok()?;
+        }
     }
 
     /// The nodes that get no callers while others are there.

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use nacre_protocol::api::{Function, Lease};
-use nacre_protocol::control::FunctionState;
+use nacre_protocol::api::Function;
+use nacre_protocol::api::market::RouteNode;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 use nacre_transport::Address;
@@ -114,30 +114,39 @@ impl Table {
         toml::to_string(self)
     }
 
-    /// What the control plane says: every function that is deployed, with its ready replicas.
+    /// What the control plane says: every function that is deployed, with the versions that answer for it.
     pub fn of(functions: &[Function]) -> Self {
-        let deployed = functions.iter().filter_map(|function| {
-            let deployment = function.deployment.as_ref()?;
-            let ready = deployment.leases.iter();
-            let ready = ready.filter(|lease| lease.state == FunctionState::Ready);
-            let version = Version {
-                digest: Some(deployment.digest),
-                weight: 1,
-                nodes: ready.filter_map(address).take(MAX_NODES).collect(),
-            };
-            Some((function.name.clone(), vec![version]))
+        let deployed = functions.iter().filter(|f| f.deployment.is_some());
+        let routed = deployed.map(|function| {
+            let answers = function.routes.iter().any(|route| route.weight > 0);
+            let versions = function
+                .routes
+                .iter()
+                .take(MAX_VERSIONS)
+                .map(|route| Version {
+                    digest: Some(route.digest),
+                    // Where the control plane hears of nobody, those who answered last may be cut off from it alone.
+                    weight: if answers { route.weight } else { 1 },
+                    nodes: route
+                        .nodes
+                        .iter()
+                        .filter_map(address)
+                        .take(MAX_NODES)
+                        .collect(),
+                });
+            (function.name.clone(), versions.collect())
         });
         Self {
-            functions: deployed.collect(),
+            functions: routed.collect(),
         }
     }
 }
 
 /// An operator's word: one that makes no sense costs only its own node its callers.
-fn address(lease: &Lease) -> Option<NodeAddress> {
-    let address = lease.endpoint.parse();
+fn address(node: &RouteNode) -> Option<NodeAddress> {
+    let address = node.endpoint.parse();
     if address.is_err() {
-        tracing::warn!(node = %lease.node, endpoint = lease.endpoint, "not an address: left out");
+        tracing::warn!(node = %node.node, endpoint = node.endpoint, "not an address: left out");
     }
     address.ok()
 }

@@ -27,7 +27,7 @@ use crate::opening::{self, open_when_settled};
 use crate::proxy::{Proxy, ProxyError, ProxyLimits};
 use crate::supervisor::{EnclaveState, Supervision, supervise};
 
-pub use args::{CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs};
+pub use args::{CommandArgs, CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs};
 
 /// How long jobs may take to end when the node stops, unless open connections may take longer.
 const JOBS_END: Duration = Duration::from_secs(5);
@@ -56,6 +56,7 @@ impl Programs {
 pub async fn run(args: NodeArgs, programs: Programs) -> anyhow::Result<()> {
     match args {
         NodeArgs::Crashes(args) => list_crashes(&args),
+        NodeArgs::Command(args) => command(&args).await,
         NodeArgs::Run(args) => run_node(*args, programs).await,
     }
 }
@@ -65,7 +66,8 @@ pub async fn run(args: NodeArgs, programs: Programs) -> anyhow::Result<()> {
 /// Prints `listening on ADDR` to standard output once callers reach an enclave.
 async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
-    stop_on_signals(&stop)?;
+    let leave = CancellationToken::new();
+    stop_on_signals(&leave, &stop)?;
     if args.exit_on_stdin_eof {
         stop_on_stdin_eof(stop.clone())?;
     }
@@ -97,8 +99,11 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
             .advertise
             .clone()
             .unwrap_or_else(|| host_and_port(&listening_on)),
+        region: args.region.clone(),
         price: args.price,
         work,
+        leave,
+        leave_within: args.leave_within.duration(),
         stop: stop.clone(),
     };
 
@@ -193,15 +198,29 @@ async fn announce(mut enclave: watch::Receiver<EnclaveState>, address: &Address)
     std::future::pending().await
 }
 
-fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {
+/// The first signal asks the node to leave, the second to stop at once.
+fn stop_on_signals(leave: &CancellationToken, stop: &CancellationToken) -> anyhow::Result<()> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind).context("signal handlers")?;
-        let stop = stop.clone();
+        let (leave, stop) = (leave.clone(), stop.clone());
         tokio::spawn(async move {
+            signals.recv().await;
+            if leave.is_cancelled() {
+                return stop.cancel();
+            }
+            leave.cancel();
             signals.recv().await;
             stop.cancel();
         });
     }
+    Ok(())
+}
+
+/// Tells the control plane what the operator wants of a node, whether or not it runs.
+async fn command(args: &CommandArgs) -> anyhow::Result<()> {
+    let identity = NodeData::identity_in(&args.data).context("the node's data directory")?;
+    agent::command(&args.control_plane, &identity, args.command).await?;
+    println!("{}: done", identity.node);
     Ok(())
 }
 

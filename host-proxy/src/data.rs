@@ -22,7 +22,7 @@ pub struct NodeData {
     _lock: File,
 }
 
-/// Who a node is. The key signs registrations and nothing else.
+/// Who a node is. The key signs registrations and what its operator wants of it, and nothing else.
 #[derive(Debug, Clone)]
 pub struct NodeIdentity {
     /// The operator's Ed25519 key.
@@ -88,6 +88,18 @@ impl NodeData {
             directory: directory.to_owned(),
             identity,
             _lock: lock,
+        })
+    }
+
+    /// Who the node of a directory is, whether or not it runs; nothing is made.
+    pub fn identity_in(directory: &Path) -> Result<NodeIdentity, DataError> {
+        for file in [KEY_FILE, NODE_FILE] {
+            let path = directory.join(file);
+            fs::metadata(&path).map_err(at(&path))?;
+        }
+        Ok(NodeIdentity {
+            operator_key: operator_key(&directory.join(KEY_FILE))?,
+            node: node_id(&directory.join(NODE_FILE))?,
         })
     }
 

@@ -2,10 +2,12 @@
 //!
 //! Paths, status codes and errors are in the server's OpenAPI document (`GET /openapi.json`).
 
+pub mod commands;
 pub mod incidents;
 pub mod jobs;
 pub mod keys;
 pub mod ledger;
+pub mod market;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,7 @@ use crate::digest::Digest;
 use crate::evidence::Evidence;
 use crate::ids::{BootId, DeploymentId, FunctionName, LeaseId, NodeId, OperatorId};
 use crate::uptime::NodeUptime;
+use market::{DEFAULT_REGION, Placement, Route, Scaling};
 
 /// Header of every POST that creates: the same key and body give the same answer, without a second effect.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -57,11 +60,17 @@ pub struct CreateDeployment {
     /// Which version of it.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub digest: Digest,
-    /// How many nodes run it, 1 to 100.
+    /// How many nodes run it, 1 to 100; with `scaling` the fewest, and 0 lets the function sleep.
     pub replicas: u32,
     /// The most that is paid: micro-units per GiB-second. Absent: any price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_price: Option<u64>,
+    /// When more replicas than `replicas` run. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
+    /// Where they run.
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub placement: Placement,
 }
 
 /// A deployment and where it stands. A function has one live deployment; a new one replaces it.
@@ -77,8 +86,20 @@ pub struct Deployment {
     /// Which version.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub digest: Digest,
-    /// How many replicas are wanted.
+    /// How many replicas are ordered; with `scaling` the fewest.
     pub replicas: u32,
+    /// How many are wanted now: what `scaling` makes of the load, or of `replicas` this version's part.
+    #[serde(default)]
+    pub wanted: u32,
+    /// When more than `replicas` run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
+    /// Where they run.
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub placement: Placement,
+    /// Its part of the requests while it is on trial beside the live deployment, hundredths of a percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_weight: Option<u32>,
     /// `ready` when every wanted replica answers; `failed` when any replica failed and none answers.
     pub state: FunctionState,
     /// Why it is not ready: no node fits, a model was refused, …
@@ -109,6 +130,9 @@ pub struct Lease {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether it only finishes what it has begun: no new request goes there.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// `GET /v1/functions` and `GET /v1/functions/{name}`.
@@ -123,6 +147,12 @@ pub struct Function {
     /// The live deployment, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
+    /// The deployment on trial beside it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Deployment>,
+    /// Where its requests go. A version is listed before it answers and until its last replica has gone.
+    #[serde(default)]
+    pub routes: Vec<Route>,
 }
 
 /// A list with nothing beside it; every list of the API is wrapped so.
@@ -164,8 +194,14 @@ pub struct Node {
     pub operator: OperatorId,
     /// Where callers reach its enclave.
     pub endpoint: String,
+    /// Where it stands, in its operator's words.
+    #[serde(default = "default_region")]
+    pub region: String,
     /// Standing ask and capacity.
     pub offer: Offer,
+    /// When it leaves, Unix milliseconds, if it said so: its leases move before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves_ms: Option<u64>,
     /// Memory that leases reserve.
     pub reserved_bytes: u64,
     /// Whether it reported within the last lease period.
@@ -178,6 +214,10 @@ pub struct Node {
     /// What watchers say of it.
     #[serde(default)]
     pub uptime: NodeUptime,
+}
+
+fn default_region() -> String {
+    DEFAULT_REGION.to_owned()
 }
 
 /// What a node offers and asks for it.
@@ -214,6 +254,10 @@ pub struct RegisterNode {
     pub operator: OperatorId,
     /// `host:port` where callers reach the enclave.
     pub endpoint: String,
+    /// Where it stands, in its operator's words: 1 to 64 bytes, such as `eu-central-1`. `default` if absent.
+    #[serde(default = "default_region")]
+    #[cfg_attr(feature = "openapi", schema(default = "default"))]
+    pub region: String,
     /// Capacity and ask.
     pub offer: Offer,
     /// The challenge's nonce.
@@ -294,4 +338,11 @@ pub struct ObservedFunction {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Requests that it worked on at once since the report before, on average and rounded up, or works on now, whichever
+    /// is more. Absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+    /// How long the oldest request in it has waited for its turn, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_wait_ms: Option<u64>,
 }

@@ -94,6 +94,22 @@ pub struct FunctionStatus {
     /// Why it failed: a code and a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What it has to do.
+    #[serde(default)]
+    pub load: FunctionLoad,
+}
+
+/// What a function has to do, and has done since it was loaded. Says nothing of what is in a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionLoad {
+    /// Requests that run or wait for their turn.
+    pub in_flight: u32,
+    /// How long the first of those that wait has waited, milliseconds.
+    pub oldest_wait_ms: u64,
+    /// Requests that have ended.
+    pub requests: u64,
+    /// How long they took together, milliseconds.
+    pub busy_ms: u64,
 }
 
 /// Whether a function answers.

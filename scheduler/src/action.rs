@@ -53,6 +53,15 @@ pub enum Action {
         /// By digest; the weights add up to 10000, or to 0 when none answers.
         shares: Vec<Share>,
     },
+    /// How many replicas an order wants from now on.
+    Scaled {
+        /// Which function.
+        function: FunctionName,
+        /// Of the version in force; 0 while the function sleeps.
+        target: u32,
+        /// Of the version on trial.
+        canary: u32,
+    },
     /// Why an order lacks replicas, or `None` when it lacks none any more.
     Short {
         /// Which function.

@@ -2,9 +2,11 @@
 
 use nacre_protocol::ids::{FunctionName, LeaseId, NodeId};
 
+use crate::action::Grant;
 use crate::error::Refusal;
 use crate::event::{Event, Offer};
 use crate::order::{MAX_CPU, MAX_MEMORY, WHOLE, check_name};
+use crate::rows::{MAX_LEASES, Presence};
 use crate::scheduler::Scheduler;
 use crate::slab::{LeaseIx, NodeIx, OrderIx};
 
@@ -55,6 +57,7 @@ impl Scheduler {
             Event::Withdrawn { function } | Event::Load { function, .. } => {
                 self.known_order(function).map(drop)
             }
+            Event::LeaseAdopted(grant) => self.check_adopted(grant),
             Event::LeaseReported { node, lease, .. } => self.known_lease(node, lease).map(drop),
             Event::TenantWeighted { tenant, weight } => {
                 check_name(&tenant.0)?;
@@ -63,6 +66,20 @@ impl Scheduler {
             }
             Event::Tick => Ok(()),
         }
+    }
+
+    fn check_adopted(&self, grant: &Grant) -> Result<(), Refusal> {
+        grant.version.check()?;
+        grant.price.check()?;
+        let order = self.known_order(&grant.function)?;
+        let at = &self.nodes[self.known_node(&grant.node)?];
+        let free = !self.lease_ids.contains_key(&grant.lease)
+            && !at.leases.contains_key(&order)
+            && at.leases.len() < MAX_LEASES
+            && at.presence != Presence::Failed
+            && at.free_memory() >= grant.version.memory_bytes
+            && at.free_cpu() >= grant.version.cpu_milli;
+        free.then_some(()).ok_or(Refusal::Occupied)
     }
 
     pub(crate) fn known_node(&self, node: &NodeId) -> Result<NodeIx, Refusal> {

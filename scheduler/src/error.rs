@@ -16,6 +16,9 @@ pub enum Refusal {
     /// A node reports a lease of another.
     #[error("the lease is another node's")]
     ForeignLease,
+    /// A lease that is to be taken over is known already, or its node has no place for it.
+    #[error("the lease is known already, or its node has no room for it or runs the function")]
+    Occupied,
     /// There is no earlier version or canary to go back from, or no canary to promote.
     #[error("there is no other version to turn to")]
     NoOtherVersion,
@@ -67,6 +70,7 @@ impl Refusal {
             Self::UnknownFunction => "unknown-function",
             Self::UnknownLease => "unknown-lease",
             Self::ForeignLease => "foreign-lease",
+            Self::Occupied => "lease-occupied",
             Self::NoOtherVersion => "no-other-version",
             Self::SameVersion => "same-version",
             Self::Weight => "canary-weight",

@@ -3,6 +3,7 @@
 use nacre_protocol::ids::{FunctionName, LeaseId, NodeId, OperatorId};
 use serde::{Deserialize, Serialize};
 
+use crate::action::Grant;
 use crate::order::{Ask, Order, Region, Tenant, Timestamp, Version};
 
 /// One thing that happened.
@@ -79,6 +80,8 @@ pub enum Event {
         /// Which function.
         function: FunctionName,
     },
+    /// A lease that was granted before there was this market: its node runs it already and goes on.
+    LeaseAdopted(Grant),
     /// What a node says of one of its leases.
     LeaseReported {
         /// Who says it.

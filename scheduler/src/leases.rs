@@ -5,7 +5,7 @@ use nacre_protocol::ids::LeaseId;
 
 use core::cmp::Reverse;
 
-use crate::action::{Action, Grant, Why};
+use crate::action::{Action, Cause, Grant, Why};
 use crate::event::Report;
 use crate::ladder::Rung;
 use crate::order::Version;
@@ -27,9 +27,33 @@ impl Scheduler {
         swapped: bool,
         out: &mut Vec<Action>,
     ) {
-        let id = self.next_lease_id();
-        let until = self.now.plus(self.config.term_ms);
-        let price = self.nodes[node].ask;
+        let grant = Grant {
+            lease: self.next_lease_id(),
+            function: self.orders[order].function.clone(),
+            version,
+            node: self.nodes[node].id,
+            price: self.nodes[node].ask,
+            until: self.now.plus(self.config.term_ms),
+        };
+        self.hold(order, node, &grant, swapped);
+        out.push(Action::Grant(grant));
+    }
+
+    /// A lease that was granted before there was this market.
+    pub(crate) fn adopted(&mut self, grant: &Grant) {
+        let places = (
+            self.known_order(&grant.function),
+            self.known_node(&grant.node),
+        );
+        if let (Ok(order), Ok(node)) = places {
+            self.leases_granted += 1;
+            self.hold(order, node, grant, false);
+            self.mark(order);
+        }
+    }
+
+    fn hold(&mut self, order: OrderIx, node: NodeIx, grant: &Grant, swapped: bool) {
+        let (id, version) = (grant.lease, grant.version);
         let timer = self.now.plus(self.config.load_ms);
         let lease = self.leases.insert(LeaseRow {
             id,
@@ -37,9 +61,9 @@ impl Scheduler {
             order,
             version,
             node,
-            price,
+            price: grant.price,
             phase: Phase::Granted,
-            until,
+            until: grant.until,
             timer,
             moving: false,
             yielded: false,
@@ -55,14 +79,6 @@ impl Scheduler {
         let row = &mut self.orders[order];
         row.leases.push(lease);
         self.waiting.took(row.tenant, version.size());
-        out.push(Action::Grant(Grant {
-            lease: id,
-            function: row.function.clone(),
-            version,
-            node: self.nodes[node].id,
-            price,
-            until,
-        }));
     }
 
     /// No new request goes to a lease that answers.
@@ -213,11 +229,27 @@ impl Scheduler {
         if !self.regions.contains_key(&at.region) {
             self.regions.insert(at.region.clone(), Shelf::default());
         }
+        if now.is_some() && (self.shelf.is_empty() || self.regions[&at.region].is_empty()) {
+            self.mark_blind();
+        }
+        let at = &self.nodes[node];
         self.shelf.replace(before.as_ref(), now.as_ref());
         if let Some(own) = self.regions.get_mut(&at.region) {
             own.replace(before.as_ref(), now.as_ref());
         }
         self.nodes[node].rung = now;
+    }
+
+    /// Orders that were told that there is no node are told better.
+    fn mark_blind(&mut self) {
+        let waiting = self.waiting.by_age(0).map(|(_, order)| order);
+        let blind = waiting.filter(|order| {
+            let shortage = self.orders[*order].shortage.as_ref();
+            shortage.is_some_and(|short| matches!(short.cause, Cause::NoNode | Cause::NoRegion))
+        });
+        for order in blind.collect::<Vec<_>>() {
+            self.mark(order);
+        }
     }
 
     fn next_lease_id(&mut self) -> LeaseId {

@@ -108,9 +108,23 @@ impl Scheduler {
         if self.orders[order].withdrawn && self.orders[order].leases.is_empty() {
             return self.remove_order(order, out);
         }
+        self.say_wanted(order, out);
         self.say_short(order, short, out);
         self.publish(order, out);
         self.set_order_timer(order, self.next_look(order));
+    }
+
+    fn say_wanted(&mut self, order: OrderIx, out: &mut Vec<Action>) {
+        let row = &mut self.orders[order];
+        let wanted = row.wanted();
+        if row.told != wanted {
+            row.told = wanted;
+            out.push(Action::Scaled {
+                function: row.function.clone(),
+                target: wanted.0,
+                canary: wanted.1,
+            });
+        }
     }
 
     /// Leases that nothing can save.

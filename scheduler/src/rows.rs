@@ -110,6 +110,8 @@ pub(crate) struct OrderRow {
     pub(crate) ticket: Option<Ticket>,
     pub(crate) shortage: Option<Shortage>,
     pub(crate) shares: Vec<Share>,
+    /// The replicas that were last said to be wanted.
+    pub(crate) told: (u32, u32),
     pub(crate) timer: Option<Timestamp>,
     /// The share of its tenant when it was put among those to be looked at.
     pub(crate) dirty: Option<u64>,
@@ -134,6 +136,7 @@ impl OrderRow {
             ticket: None,
             shortage: None,
             shares: Vec::new(),
+            told: (0, 0),
             timer: None,
             dirty: None,
         }

@@ -19,6 +19,7 @@ impl Scheduler {
                 let tenant = self.waiting.tenant(tenant);
                 self.waiting.set_weight(tenant, *weight);
             }
+            Event::LeaseAdopted(grant) => self.adopted(grant),
             Event::LeaseReported {
                 node,
                 lease,

@@ -60,6 +60,8 @@ pub struct Standing<'a> {
     pub canary: Option<(Version, u32)>,
     /// Replicas wanted, the canary's included.
     pub wanted: u32,
+    /// The same apart: of the target, and of the canary.
+    pub parts: (u32, u32),
     /// Why replicas are missing.
     pub shortage: Option<&'a Shortage>,
     /// Where its requests go.
@@ -146,6 +148,7 @@ impl Scheduler {
             previous: row.previous,
             canary: row.canary,
             wanted: target + canary,
+            parts: (target, canary),
             shortage: row.shortage.as_ref(),
             shares: &row.shares,
             withdrawn: row.withdrawn,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nacre_protocol::api::market::SetCanary;
 use nacre_protocol::api::{CreateDeployment, Deployment};
 use nacre_protocol::bundle::{BundleFile, EMPTY_CONFIG};
 use nacre_protocol::control::FunctionState;
@@ -41,19 +42,38 @@ pub(crate) async fn run(context: &Context, args: DeployArgs) -> Result<(), CliEr
 
     upload(&api, &source, !context.output.json).await?;
     let version = api.create_version(digest).await?;
-    let order = CreateDeployment {
-        function: source.manifest.function.name.clone(),
-        digest,
-        replicas: args.replicas,
-        max_price: args.max_price,
+    let name = &source.manifest.function.name;
+    let former = dir.pin(name)?;
+    let (placed, pin) = match args.canary {
+        Some(weight) => {
+            let former = former.ok_or_else(|| {
+                CliError::Usage(format!(
+                    "{name} was not deployed from here: there is nothing to try a version beside"
+                ))
+            })?;
+            let placed = api.set_canary(name, &SetCanary { digest, weight }).await?;
+            let canary = Some(digest);
+            (placed, Pin { canary, ..former })
+        }
+        None => {
+            let order = CreateDeployment {
+                function: name.clone(),
+                digest,
+                replicas: args.terms.replicas,
+                max_price: args.terms.max_price,
+                scaling: args.terms.scaling(),
+                placement: args.terms.placement(),
+            };
+            let placed = api.create_deployment(&order).await?;
+            (placed, Pin::deployed(digest, former))
+        }
     };
-    let placed = api.create_deployment(&order).await?;
-    dir.save_pin(&order.function, &Pin { digest })?;
+    dir.save_pin(name, &pin)?;
     let limit = Duration::from_secs(args.timeout);
     let deployment = wait_until_ready(&api, placed, limit).await?;
 
     let done = Deployed {
-        function: order.function.to_string(),
+        function: name.to_string(),
         version: version.version,
         digest,
         deployment,
@@ -125,7 +145,8 @@ async fn put_bytes(api: &Api, bytes: Vec<u8>) -> Result<(), CliError> {
     api.put_blob(&digest, length, bytes.into()).await
 }
 
-async fn wait_until_ready(
+/// Waits until every wanted replica answers.
+pub(super) async fn wait_until_ready(
     api: &Api,
     placed: Deployment,
     limit: Duration,

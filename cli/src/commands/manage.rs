@@ -86,9 +86,9 @@ fn function_row(function: &Function) -> Vec<String> {
     let ready = deployment.map(|deployment| {
         let leases = deployment.leases.iter();
         let ready = leases
-            .filter(|lease| lease.state == FunctionState::Ready)
+            .filter(|lease| lease.state == FunctionState::Ready && !lease.draining)
             .count();
-        format!("{ready}/{}", deployment.replicas)
+        format!("{ready}/{}", deployment.wanted)
     });
     vec![
         function.name.to_string(),

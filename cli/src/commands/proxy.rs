@@ -1,7 +1,10 @@
 //! `nacre proxy`: resolves what the user means and runs the client's proxy.
 
+use std::collections::BTreeMap;
+
 use nacre_client::proxy::{self, ProxiedFunction, ProxyConfig, ProxyListen, Resolver};
 use nacre_client::{Endpoint, Trust};
+use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,7 +43,7 @@ pub(crate) async fn run(context: &Context, args: ProxyArgs) -> Result<(), CliErr
     let listen: ProxyListen = args.listen.parse()?;
     let mut config = ProxyConfig::new(listen);
     config.allow_hosts = args.allow_host;
-    let resolver = Endpoints::new(&args.target, profile)?;
+    let resolver = Endpoints::new(&args.target, profile, &functions)?;
     let proxy = proxy::bind(config, trust.clone(), functions, resolver).await?;
     let served = args.metrics.serve(proxy.metrics()).await;
     let _metrics = served.map_err(proxy::ProxyError::from)?;
@@ -119,14 +122,25 @@ fn functions(
 struct Endpoints {
     named: Vec<Endpoint>,
     api: Option<Api>,
+    digests: BTreeMap<FunctionName, Digest>,
 }
 
 impl Endpoints {
-    fn new(target: &TargetArgs, profile: Option<&Profile>) -> Result<Self, CliError> {
+    fn new(
+        target: &TargetArgs,
+        profile: Option<&Profile>,
+        functions: &[ProxiedFunction],
+    ) -> Result<Self, CliError> {
         let named: Result<Vec<_>, _> = target.endpoint.iter().map(|text| text.parse()).collect();
         let named = named?;
         let api = profile.map(Api::new).transpose()?;
-        Ok(Self { named, api })
+        let digests = functions.iter().map(|f| (f.name.clone(), f.digest));
+        let digests = digests.collect();
+        Ok(Self {
+            named,
+            api,
+            digests,
+        })
     }
 }
 
@@ -135,7 +149,9 @@ impl Resolver for Endpoints {
         let Some(api) = self.api.as_ref().filter(|_| self.named.is_empty()) else {
             return Ok(self.named.clone());
         };
-        let found = ask_endpoints(api, function)
+        let digest = self.digests.get(function);
+        let digest = *digest.ok_or_else(|| format!("{function} is not served here"))?;
+        let found = ask_endpoints(api, function, digest)
             .await
             .map_err(|e| e.to_string())?;
         // A replica whose address cannot be read is none; the others still answer.

@@ -15,6 +15,7 @@ mod jobs_nodes;
 mod ledger;
 mod logs;
 mod nodes;
+mod rollouts;
 mod uptime;
 
 use std::sync::Arc;
@@ -81,6 +82,7 @@ fn described() -> OpenApiRouter<Shared> {
     let registrations = OpenApiRouter::new()
         .routes(routes!(nodes::challenge))
         .routes(routes!(nodes::register))
+        .routes(routes!(nodes::command))
         .layer(from_fn_with_state(
             Gate::timed(MAX_REGISTRATIONS),
             gate::pass,
@@ -104,6 +106,10 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(functions::create, functions::list))
         .routes(routes!(functions::get, functions::delete))
         .routes(routes!(deployments::create))
+        .routes(routes!(rollouts::set_canary))
+        .routes(routes!(rollouts::promote))
+        .routes(routes!(rollouts::roll_back))
+        .routes(routes!(rollouts::demand))
         .routes(routes!(nodes::list))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::conduct))

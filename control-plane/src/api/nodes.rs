@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use nacre_protocol::api::commands::SignedCommand;
 use nacre_protocol::api::{
     Challenge, DesiredState, Node, ObservedState, Page, RegisterNode, Registered,
 };
@@ -155,5 +156,34 @@ pub(super) async fn observed(
 ) -> Result<StatusCode, Refusal> {
     let id = caller.is(id)?;
     to_its_end(async move { platform.observe(id, body.value).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Does what a node's operator says: the node leaves, stays, or asks another price. Instead of a token: the operator's
+/// signature over a nonce, which is used once. A node that leaves keeps what it runs until that answers elsewhere, or
+/// until the time is up; it is empty when its desired state is.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/{id}/commands",
+    operation_id = "commandNode",
+    tag = "nodes",
+    params(("id" = String, Path, description = "The node's id")),
+    request_body = SignedCommand,
+    responses(
+        (status = 204, description = "It is done"),
+        (status = 400, description = "`path-invalid`, `json-syntax`, `body-incomplete`"),
+        (status = 403, description = "`nonce-invalid`, `signature-invalid`"),
+        (status = 413, description = "`body-too-long`"),
+        (status = 415, description = "`content-type`"),
+        (status = 422, description = "`json-invalid`, `drain-too-late`, `price-out-of-range`"),
+    ),
+    security(()),
+)]
+pub(super) async fn command(
+    State(platform): State<Shared>,
+    InPath(id): InPath<NodeId>,
+    body: InBody<SignedCommand>,
+) -> Result<StatusCode, Refusal> {
+    to_its_end(async move { platform.command(id, body.value).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,10 @@
 mod caps;
 mod invoices;
 mod journal;
+mod market;
 mod receipts;
+
+pub use market::market;
 
 use std::collections::BTreeMap;
 

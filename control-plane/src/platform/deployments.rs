@@ -2,15 +2,17 @@
 
 use nacre_protocol::api::{CreateDeployment, Deployment};
 use nacre_protocol::control::FunctionState;
-use nacre_protocol::ids::{DeploymentId, OrganisationName};
+use nacre_protocol::digest::Digest;
+use nacre_protocol::ids::{DeploymentId, FunctionName, OrganisationName};
+use nacre_scheduler::Event;
 
-use super::{Answer, Changed, Idempotency, Platform, random_id};
+use super::{Answer, Idempotency, Platform, random_id};
 use crate::error::Error;
-use crate::store::{deployments, functions};
+use crate::store::deployments::Place;
+use crate::store::ledger::spending;
+use crate::store::{Transaction, deployments, functions, orders};
+use crate::terms::Asked;
 use crate::wakers::Topic;
-
-/// Most replicas of a deployment.
-pub(super) const MAX_REPLICAS: u32 = 100;
 
 impl Platform {
     /// Makes the function's live deployment in place of the one before, and places it.
@@ -20,36 +22,29 @@ impl Platform {
         order: &CreateDeployment,
         once: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
-        if !(1..=MAX_REPLICAS).contains(&order.replicas) {
-            return Err(Error::Replicas(order.replicas));
-        }
-        if order
-            .max_price
-            .is_some_and(|price| i64::try_from(price).is_err())
-        {
-            return Err(Error::MaxPrice);
-        }
+        let asked = Asked::of(order)?;
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
         if let Some(answer) = Idempotency::repeated(once, &mut tx, now).await? {
             return Ok(answer);
         }
-        if !functions::exists(&mut tx, &order.function, organisation).await? {
-            return Err(Error::FunctionNotFound(order.function.clone()));
-        }
-        let version = functions::version(&mut tx, &order.digest).await?;
-        if version.is_none_or(|version| version.function != order.function) {
-            return Err(Error::VersionNotFound(order.function.clone(), order.digest));
-        }
+        check_version(&mut tx, organisation, &order.function, &order.digest).await?;
         let id = DeploymentId::from_random(random_id()?);
-        let replaced = deployments::insert(&mut tx, &id, order, now).await?;
-        let applied = self.replan(&mut tx, now).await?;
+        let what = (&order.function, &order.digest);
+        let replaced = deployments::insert(&mut tx, &id, what, &asked, Place::Live, now).await?;
+        let order = orders::of(&mut tx, &id).await?;
+        let order = order.ok_or(Error::Internal("a deployment vanished"))?;
+        // One that waits for money is ordered when it is covered again.
+        let events = match spending::stopped(&mut tx, &order.function).await? {
+            Some(_) => Vec::new(),
+            None => vec![Event::Ordered(order)],
+        };
+        let changed = self.market(&mut tx, &events, now).await?;
         let deployment = deployments::get(&mut tx, &id).await?;
         let deployment = deployment.ok_or(Error::Internal("a deployment vanished"))?;
         let answer = Answer::created(&deployment)?;
         Idempotency::keep(once, &mut tx, &answer, now).await?;
-        let changed = Changed::from(applied).deployments(replaced);
-        self.commit(tx, changed).await?;
+        self.commit(tx, changed.deployments(replaced)).await?;
         Ok(answer)
     }
 
@@ -72,4 +67,21 @@ impl Platform {
             }
         }
     }
+}
+
+/// Whether the organisation's function has the version.
+pub(super) async fn check_version(
+    tx: &mut Transaction,
+    organisation: &OrganisationName,
+    function: &FunctionName,
+    digest: &Digest,
+) -> Result<(), Error> {
+    if !functions::exists(tx, function, organisation).await? {
+        return Err(Error::FunctionNotFound(function.clone()));
+    }
+    let version = functions::version(tx, digest).await?;
+    if version.is_none_or(|version| version.function != *function) {
+        return Err(Error::VersionNotFound(function.clone(), *digest));
+    }
+    Ok(())
 }

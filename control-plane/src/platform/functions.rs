@@ -6,10 +6,10 @@ use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, OrganisationName};
 use nacre_protocol::manifest::{FunctionManifest, MANIFEST_FILE, MAX_MANIFEST, ManifestError};
 
-use super::{Answer, Changed, Idempotency, Platform};
+use super::{Answer, Idempotency, Platform};
 use crate::error::{Error, VersionError};
 use crate::store::functions::{self, NewVersion};
-use crate::store::{Connection, StoreError, Transaction, blobs, commit, deployments};
+use crate::store::{Connection, StoreError, Transaction, blobs, commit, deployments, orders};
 
 /// Versions of a function that are kept beside those that deployments name.
 pub(super) const MAX_VERSIONS: u32 = 100;
@@ -142,14 +142,11 @@ impl Platform {
         if !functions::exists(&mut tx, name, organisation).await? {
             return Err(Error::FunctionNotFound(name.clone()));
         }
-        let (gone, nodes) = deployments::of_function(&mut tx, name).await?;
+        let gone = deployments::of_function(&mut tx, name).await?;
+        let changed = self.withdraw(&mut tx, name, now).await?;
         functions::delete(&mut tx, name).await?;
-        for node in &nodes {
-            crate::store::nodes::bump_revision(&mut tx, node).await?;
-        }
-        let applied = self.replan(&mut tx, now).await?;
-        let changed = Changed::from(applied).nodes(nodes).deployments(gone);
-        self.commit(tx, changed.logs([name.clone()])).await
+        let changed = changed.deployments(gone).logs([name.clone()]);
+        self.commit(tx, changed).await
     }
 }
 
@@ -211,6 +208,8 @@ async fn assemble(on: &mut Connection, name: FunctionName) -> Result<Function, S
     Ok(Function {
         versions: functions::versions(on, &name).await?,
         deployment: deployments::live(on, &name).await?,
+        canary: deployments::canary(on, &name).await?,
+        routes: orders::routes(on, &name).await?,
         name,
     })
 }

@@ -7,19 +7,23 @@ mod functions;
 mod incidents;
 mod jobs;
 mod ledger;
+mod load;
 mod logs;
+mod market;
+mod node_commands;
 mod nodes;
 mod once;
 mod registration;
+mod rollouts;
 mod sweep;
 mod uptime;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nacre_attestation_verifier::{Policy, Roots};
 use nacre_protocol::api::keys::Scope;
-use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, LeaseId, NodeId, OrganisationName};
+use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, NodeId, OrganisationName};
 
 pub(crate) use blobs::Put;
 pub(crate) use jobs::{Attempt, Ending, Holder, Phase, Progress, ResultBody, WebhookSecret};
@@ -33,8 +37,6 @@ use crate::config::{Config, JobsConfig, LedgerConfig};
 use crate::error::Error;
 use crate::meters::Meters;
 use crate::objects::Objects;
-use crate::placement;
-use crate::store::market::{self, Applied};
 use crate::store::{Store, Transaction, commit, keys, nodes as node_rows, nonces};
 use crate::token::{KeyId, Presented};
 use crate::wakers::{Topic, Wakers};
@@ -63,6 +65,7 @@ pub(crate) struct Platform {
     uptime: uptime::Uptime,
     meters: Meters,
     causes: Causes,
+    market: market::Held,
     clock: Clock,
     /// Silence before this moment is ours, not the nodes'.
     started_ms: u64,
@@ -120,9 +123,11 @@ impl Platform {
             uptime,
             meters: Meters::new(),
             causes: Causes::default(),
+            market: market::Held::default(),
             started_ms: config.clock.now_ms(),
             clock: config.clock.clone(),
         };
+        platform.open_market().await?;
         platform.remove_orphans().await?;
         Ok(platform)
     }
@@ -197,21 +202,6 @@ impl Platform {
         }
         Ok(())
     }
-
-    /// Runs the auction within a transaction; what it changed belongs to the transaction's [`Changed`].
-    async fn replan(&self, tx: &mut Transaction, now_ms: u64) -> Result<Applied, Error> {
-        let market = market::load(tx).await?;
-        let begun = Instant::now();
-        let plan = placement::plan(&market);
-        let decided = [("granted", plan.grants.len()), ("ended", plan.end.len())];
-        self.meters.auction(begun.elapsed(), decided);
-        let ids = plan
-            .grants
-            .iter()
-            .map(|_| random_id().map(LeaseId::from_random));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
-        Ok(market::apply(tx, &market, &plan, &ids, now_ms).await?)
-    }
 }
 
 /// What a transaction changed that somebody may wait for.
@@ -227,11 +217,6 @@ impl Changed {
         })
     }
 
-    fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
-    }
-
     fn nodes(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {
         self.0.extend(nodes.into_iter().map(Topic::Desired));
         self
@@ -240,6 +225,11 @@ impl Changed {
     fn deployments(mut self, deployments: impl IntoIterator<Item = DeploymentId>) -> Self {
         self.0
             .extend(deployments.into_iter().map(Topic::Deployment));
+        self
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
         self
     }
 
@@ -257,14 +247,6 @@ impl Changed {
     fn logs(mut self, functions: impl IntoIterator<Item = FunctionName>) -> Self {
         self.0.extend(functions.into_iter().map(Topic::Logs));
         self
-    }
-}
-
-impl From<Applied> for Changed {
-    fn from(applied: Applied) -> Self {
-        Self::default()
-            .nodes(applied.nodes)
-            .deployments(applied.deployments)
     }
 }
 

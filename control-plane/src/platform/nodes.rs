@@ -4,14 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_protocol::api::{DesiredState, Node, ObservedFunction, ObservedState, Page};
 use nacre_protocol::control::{Event, FunctionState};
-use nacre_protocol::ids::{DeploymentId, FunctionName, NodeId};
+use nacre_protocol::ids::{FunctionName, NodeId};
+use nacre_scheduler::{Event as MarketEvent, Report};
 
 use super::{Changed, Platform, Principal};
 use crate::error::{Error, ReportError};
 use crate::store::deployments::Held;
-use crate::store::market::Applied;
-use crate::store::{Transaction, commit, deployments, logs, nodes};
+use crate::store::{Transaction, commit, deployments, load, logs, nodes};
 use crate::wakers::Topic;
+
+/// How long it takes until no gateway sends new requests to a lease that drains, milliseconds: they ask for their routes
+/// every second.
+const HEEDED_MS: u64 = 2500;
+
+/// Longest wait that is believed, milliseconds.
+const MAX_WAIT_MS: u64 = 3_600_000;
 
 const MAX_EVENTS: usize = 256;
 const MAX_FUNCTIONS: usize = 4096;
@@ -68,18 +75,33 @@ impl Platform {
         if nodes::boot(&mut tx, &node).await? != Some(report.boot_id) {
             return Err(ReportError::Boot.into());
         }
-        let back = nodes::saw(&mut tx, &node, now).await?;
-        let mut changed = record_states(&mut tx, &node, &report.functions).await?;
+        let mut events = Vec::new();
+        let mut changed = BTreeSet::new();
+        if nodes::saw(&mut tx, &node, now).await? {
+            events.push(MarketEvent::NodeOnline { node });
+            changed = deployments::on_nodes(&mut tx, &[node]).await?;
+        }
+        let held = deployments::held_by(&mut tx, &node).await?;
+        for news in news(&held, &report.functions, now) {
+            if news.is_another_load() {
+                let (in_flight, wait) = (news.in_flight, news.oldest_wait_ms);
+                load::of_lease(&mut tx, &news.held.id, in_flight, wait).await?;
+            }
+            if !news.is_for_the_market() {
+                continue;
+            }
+            if news.is_another_state() {
+                deployments::set_lease_state(&mut tx, news.held, news.state, news.error).await?;
+            }
+            changed.insert(news.held.deployment);
+            events.push(news.event(node));
+        }
         let lines = record_events(&mut tx, &node, report).await?;
-        let mut applied = Applied::default();
-        if back {
-            changed.extend(market_of(&mut tx, node).await?);
+        let mut told = Changed::default();
+        if !events.is_empty() {
+            told = self.market(&mut tx, &events, now).await?;
         }
-        if back || !changed.is_empty() {
-            applied = self.replan(&mut tx, now).await?;
-        }
-        let changed = Changed::from(applied).deployments(changed);
-        self.commit(tx, changed.logs(lines)).await
+        self.commit(tx, told.deployments(changed).logs(lines)).await
     }
 
     /// Most reports say what the one before said. They need no turn among those who write: one statement notes the time.
@@ -96,7 +118,7 @@ impl Platform {
         let mut tx = self.store.read().await?;
         let held = deployments::held_by(&mut tx, node).await?;
         drop(tx);
-        if !news(&held, &report.functions).is_empty() {
+        if !news(&held, &report.functions, now_ms).is_empty() {
             return Ok(false);
         }
         let mut tx = self.store.write_alone().await?;
@@ -104,10 +126,6 @@ impl Platform {
         commit(tx).await?;
         Ok(known)
     }
-}
-
-async fn market_of(tx: &mut Transaction, node: NodeId) -> Result<BTreeSet<DeploymentId>, Error> {
-    Ok(crate::store::market::deployments_on(tx, &[node]).await?)
 }
 
 fn check(report: &ObservedState) -> Result<(), ReportError> {
@@ -127,27 +145,48 @@ fn check(report: &ObservedState) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// Writes the states that differ.
-async fn record_states(
-    tx: &mut Transaction,
-    node: &NodeId,
-    reported: &[ObservedFunction],
-) -> Result<BTreeSet<DeploymentId>, Error> {
-    let held = deployments::held_by(tx, node).await?;
-    let mut changed = BTreeSet::new();
-    for (held, state, error) in news(&held, reported) {
-        deployments::set_lease_state(tx, &held.id, state, error).await?;
-        changed.insert(held.deployment);
-    }
-    Ok(changed)
+/// What is new of a lease.
+struct News<'a> {
+    held: &'a Held,
+    state: FunctionState,
+    error: Option<&'a str>,
+    drained: bool,
+    in_flight: Option<u32>,
+    oldest_wait_ms: Option<u64>,
 }
 
-/// The leases whose state is not what it was. A lease that the report does not name, or names with another digest, is
-/// loading: the node has not come to it yet. Leases that ended since the node looked are passed over.
-fn news<'a>(
-    held: &'a [Held],
-    reported: &'a [ObservedFunction],
-) -> Vec<(&'a Held, FunctionState, Option<&'a str>)> {
+impl News<'_> {
+    fn is_for_the_market(&self) -> bool {
+        self.drained || self.is_another_state()
+    }
+
+    fn is_another_load(&self) -> bool {
+        let held = (self.held.in_flight, self.held.oldest_wait_ms);
+        (self.in_flight, self.oldest_wait_ms) != held
+    }
+
+    fn is_another_state(&self) -> bool {
+        (self.state, self.error) != (self.held.state, self.held.error.as_deref())
+    }
+
+    fn event(&self, node: NodeId) -> MarketEvent {
+        MarketEvent::LeaseReported {
+            node,
+            lease: self.held.id,
+            report: match self.state {
+                _ if self.drained => Report::Drained,
+                FunctionState::Loading => Report::Loading,
+                FunctionState::Ready => Report::Ready,
+                FunctionState::Failed => Report::Failed,
+            },
+        }
+    }
+}
+
+/// The leases whose state or load is not what it was, and those that have finished what they had begun. A lease that the report
+/// does not name, or names with another digest, is loading: the node has not come to it yet. Leases that ended since the
+/// node looked are passed over.
+fn news<'a>(held: &'a [Held], reported: &'a [ObservedFunction], now_ms: u64) -> Vec<News<'a>> {
     let reported: BTreeMap<_, _> = reported.iter().map(|f| ((f.lease, f.digest), f)).collect();
     let said = held.iter().map(|held| {
         let said = reported.get(&(held.id, held.digest));
@@ -156,9 +195,19 @@ fn news<'a>(
         let error = error
             .filter(|_| state == FunctionState::Failed)
             .map(|e| cut(e, MAX_MESSAGE));
-        (held, state, error)
+        let in_flight = said.and_then(|said| said.in_flight);
+        let oldest_wait_ms = said.and_then(|said| said.oldest_wait_ms);
+        let heeded = |since: u64| now_ms >= since.saturating_add(HEEDED_MS);
+        News {
+            held,
+            state,
+            error,
+            in_flight,
+            oldest_wait_ms: oldest_wait_ms.map(|ms| ms.min(MAX_WAIT_MS)),
+            drained: in_flight == Some(0) && held.draining_ms.is_some_and(heeded),
+        }
     });
-    said.filter(|(held, state, error)| (*state, *error) != (held.state, held.error.as_deref()))
+    said.filter(|news| news.is_for_the_market() || news.is_another_load())
         .collect()
 }
 

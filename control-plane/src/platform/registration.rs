@@ -5,12 +5,14 @@ use nacre_attestation_verifier::{UnixMillis, VerificationTime, verify};
 use nacre_protocol::api::{Challenge, RegisterNode, Registered};
 use nacre_protocol::evidence::{register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
+use nacre_scheduler::{Event, MAX_MEMORY, MAX_NAME, MAX_PRICE, Report};
 
-use super::{Changed, Platform};
+use super::Platform;
 use crate::endpoint::is_endpoint;
 use crate::error::{Error, RegistrationError};
+use crate::store::market::seed;
 use crate::store::uptime::circumstances;
-use crate::store::{deployments, market, nodes, nonces};
+use crate::store::{Transaction, deployments, nodes, nonces};
 use crate::token::mint_node_token;
 
 impl Platform {
@@ -51,14 +53,17 @@ impl Platform {
         }
         nodes::register(&mut tx, &request, &statement, token.hash, now).await?;
         let another = known.as_ref().is_some_and(|known| known.boot_id != boot);
-        circumstances::note_boot(&mut tx, &request.id, &boot, another, now).await?;
-        if known.is_some_and(|known| known.boot_id != boot) {
-            deployments::reset_leases(&mut tx, &request.id).await?;
+        let unreachable =
+            circumstances::note_boot(&mut tx, &request.id, &boot, another, now).await?;
+        let mut events = registered(&mut tx, &request, another).await?;
+        if unreachable {
+            let node = request.id;
+            events.push(Event::NodeOffline { node });
         }
-        let affected = market::deployments_on(&mut tx, &[request.id]).await?;
-        let applied = self.replan(&mut tx, now).await?;
-        let changed = Changed::from(applied).deployments(affected);
-        self.commit(tx, changed.nodes([request.id])).await?;
+        let affected = deployments::on_nodes(&mut tx, &[request.id]).await?;
+        let changed = self.market(&mut tx, &events, now).await?;
+        let changed = changed.deployments(affected).nodes([request.id]);
+        self.commit(tx, changed).await?;
         tracing::info!(
             node = %request.id, operator = %request.operator, %boot, root = %self.roots.kind(), "node registered"
         );
@@ -100,14 +105,45 @@ impl Platform {
     }
 }
 
+/// What the market hears of a registration. A node that is here again stays; its enclave's new boot has nothing loaded.
+async fn registered(
+    tx: &mut Transaction,
+    request: &RegisterNode,
+    new_boot: bool,
+) -> Result<Vec<Event>, Error> {
+    let node = request.id;
+    let offer = seed::offer(tx, &node).await?;
+    let offer = offer.ok_or(Error::Internal("a registered node vanished"))?;
+    let mut events = vec![Event::NodeOffered(offer), Event::NodeKept { node }];
+    if new_boot {
+        for held in deployments::held_by(tx, &node).await? {
+            let report = match held.draining_ms {
+                None => Report::Loading,
+                Some(_) => Report::Drained,
+            };
+            let lease = held.id;
+            events.push(Event::LeaseReported {
+                node,
+                lease,
+                report,
+            });
+        }
+        deployments::reset_leases(tx, &node).await?;
+    }
+    Ok(events)
+}
+
 fn check_form(request: &RegisterNode) -> Result<(), RegistrationError> {
     if !is_endpoint(&request.endpoint) {
         let shown: String = request.endpoint.chars().take(300).collect();
         return Err(RegistrationError::Endpoint(shown));
     }
-    let offer = [request.offer.memory_bytes, request.offer.price];
-    if offer.iter().any(|number| i64::try_from(*number).is_err()) {
+    let offer = request.offer;
+    if offer.memory_bytes > MAX_MEMORY || offer.price > MAX_PRICE {
         return Err(RegistrationError::Offer);
+    }
+    if request.region.is_empty() || request.region.len() > MAX_NAME {
+        return Err(RegistrationError::Region);
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! What time brings about: nodes fall silent, answers and logs grow old, blobs fall out of use.
 
+use nacre_scheduler::Event;
+
+use super::Platform;
+use super::load::DEMAND_MS;
 use super::once::KEPT_MS;
-use super::{Changed, Platform};
 use crate::challenges::LIFETIME_MS;
 use crate::error::Error;
-use crate::store::{commit, deployments, idempotency, logs, market, nodes, nonces};
+use crate::store::{commit, deployments, idempotency, load, logs, nodes, nonces};
 
 /// How long ended leases and replaced deployments can be asked about, milliseconds.
 const HISTORY_MS: u64 = 24 * 3600 * 1000;
@@ -30,10 +33,11 @@ impl Platform {
         }
         let mut tx = self.store.write().await?;
         let silent = nodes::take_offline(&mut tx, before).await?;
-        let affected = market::deployments_on(&mut tx, &silent).await?;
-        let applied = self.replan(&mut tx, now).await?;
-        let changed = Changed::from(applied).deployments(affected);
-        self.commit(tx, changed).await?;
+        let affected = deployments::on_nodes(&mut tx, &silent).await?;
+        let events = silent.iter().map(|node| Event::NodeOffline { node: *node });
+        let events: Vec<_> = events.collect();
+        let changed = self.market(&mut tx, &events, now).await?;
+        self.commit(tx, changed.deployments(affected)).await?;
         for node in silent {
             tracing::warn!(%node, "node offline: no report came");
         }
@@ -48,6 +52,7 @@ impl Platform {
         deployments::forget_ended(&mut tx, now.saturating_sub(HISTORY_MS)).await?;
         nonces::forget(&mut tx, now.saturating_sub(USED_MS)).await?;
         logs::trim(&mut tx, super::logs::MAX_LINES).await?;
+        load::forget_demand(&mut tx, now.saturating_sub(DEMAND_MS)).await?;
         commit(tx).await?;
         self.collect_blobs().await?;
         self.forget_old_jobs().await?;

@@ -45,8 +45,8 @@ impl Store {
         let jobs = "SELECT state AS name, COUNT(*) AS counted FROM jobs GROUP BY state";
         let queue = "SELECT kind AS name, COUNT(*) AS counted FROM queue GROUP BY kind";
         let oldest = "SELECT kind AS name, MIN(due_ms) AS counted FROM queue GROUP BY kind";
-        let short = "SELECT 'short' AS name, COUNT(*) AS counted FROM deployments
-            WHERE replaced_by IS NULL AND shortage IS NOT NULL";
+        let short = "SELECT 'short' AS name, COUNT(*) AS counted FROM orders
+            WHERE shortage IS NOT NULL";
         let oldest = rows(&mut tx, oldest).await?;
         let overdue = |kind: &&'static str| {
             let due_ms = oldest.iter().find(|(found, _)| found == kind);

@@ -176,7 +176,7 @@ macro_rules! candidate {
              JOIN leases l ON l.deployment = d.id
              WHERE j.state = 'queued' AND j.input_object IS NOT NULL
                AND j.due_ms <= $3 AND j.deadline_ms > $3
-               AND l.node = $1 AND l.ended_ms IS NULL AND l.state = 'ready'
+               AND l.node = $1 AND l.ended_ms IS NULL AND l.draining_ms IS NULL AND l.state = 'ready'
                AND (j.max_lease_price IS NULL OR l.price <= j.max_lease_price)
                AND (j.avoid_boot IS NULL OR j.avoid_boot <> $2 OR j.avoid_until_ms <= $3)
                AND (j.result_key IS NULL OR EXISTS (
@@ -322,7 +322,7 @@ pub(crate) async fn runners(
 ) -> Result<Vec<NodeId>, StoreError> {
     let rows = query(
         "SELECT DISTINCT l.node FROM leases l JOIN deployments d ON d.id = l.deployment
-         WHERE d.digest = $1 AND l.ended_ms IS NULL AND l.state = 'ready'",
+         WHERE d.digest = $1 AND l.ended_ms IS NULL AND l.draining_ms IS NULL AND l.state = 'ready'",
     )
     .bind(digest.to_string())
     .fetch_all(on)

@@ -1,177 +1,141 @@
-//! The market as the auction sees it, and a plan as the database takes it.
+//! The market's log and its snapshots; what it decided is written by [`decisions`], and read back by [`seed`] when there
+//! is no log.
 
-use std::collections::BTreeSet;
+pub(crate) mod audit;
+pub(crate) mod decisions;
+pub(crate) mod seed;
 
-use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId};
+use nacre_protocol::encoding::{base64url, from_base64url};
+use nacre_scheduler::Event;
+use sqlx::any::AnyRow;
 use sqlx::query;
 
-use super::{Connection, RowExt as _, StoreError, big, nodes};
-use crate::placement::{Lease, Market, Node, Order, Plan};
+use super::{Connection, RowExt as _, StoreError, big};
+use crate::market::{Entry, FORMAT, Market, Place};
 
-/// Reads the whole market.
-pub(crate) async fn load(on: &mut Connection) -> Result<Market, StoreError> {
-    let nodes = query(
-        "SELECT id, CASE WHEN online THEN 1 ELSE 0 END AS online, memory_bytes, price FROM nodes",
-    )
-    .fetch_all(&mut *on)
-    .await?;
-    let leases = query(
-        "SELECT id, deployment, function, node, memory_bytes, state, granted_ms
-         FROM leases WHERE ended_ms IS NULL",
-    )
-    .fetch_all(&mut *on)
-    .await?;
-    let orders = query(
-        "SELECT d.id, d.function, d.replicas, d.max_price, d.created_ms, v.memory_bytes
-         FROM deployments d JOIN versions v ON v.digest = d.digest
-         WHERE d.replaced_by IS NULL AND NOT EXISTS (
-             SELECT 1 FROM spending_stops s WHERE s.function = d.function)",
-    )
-    .fetch_all(on)
-    .await?;
-    let nodes = nodes.iter().map(|row| {
-        Ok(Node {
-            id: row.parsed("id")?,
-            online: row.flag("online")?,
-            memory_bytes: row.number("memory_bytes")?,
-            price: row.number("price")?,
-        })
-    });
-    let leases = leases.iter().map(|row| {
-        Ok(Lease {
-            id: row.parsed("id")?,
-            deployment: row.parsed("deployment")?,
-            function: row.parsed("function")?,
-            node: row.parsed("node")?,
-            memory_bytes: row.number("memory_bytes")?,
-            ready: row.text("state")? == "ready",
-            granted_ms: row.number("granted_ms")?,
-        })
-    });
-    let orders = orders.iter().map(|row| {
-        Ok(Order {
-            deployment: row.parsed("id")?,
-            function: row.parsed("function")?,
-            memory_bytes: row.number("memory_bytes")?,
-            replicas: row.number("replicas")?,
-            max_price: row.number_opt("max_price")?,
-            created_ms: row.number("created_ms")?,
-        })
-    });
-    Ok(Market {
-        nodes: nodes.collect::<Result<_, StoreError>>()?,
-        leases: leases.collect::<Result<_, StoreError>>()?,
-        orders: orders.collect::<Result<_, StoreError>>()?,
+/// Entries after the last snapshot, at most, before there is another. What a control plane reads at its start.
+const SNAPSHOT_EVERY: u64 = 2000;
+
+/// The entries from `seq` on, in order.
+async fn entries(on: &mut Connection, seq: u64) -> Result<Vec<Entry>, StoreError> {
+    let rows = query("SELECT * FROM market_events WHERE seq >= $1 ORDER BY seq")
+        .bind(big(seq)?)
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(read_entry).collect()
+}
+
+fn read_entry(row: &AnyRow) -> Result<Entry, StoreError> {
+    let event: Event =
+        serde_json::from_str(&row.text("event")?).map_err(|_| StoreError::Corrupt("event"))?;
+    Ok(Entry {
+        seq: row.number("seq")?,
+        mark: row.text("mark")?,
+        at_ms: row.number("at_ms")?,
+        event,
+        wake_ms: row.number_opt("wake_ms")?,
     })
 }
 
-/// What a plan changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Applied {
-    /// Nodes whose desired state changed; each got a new revision.
-    pub nodes: BTreeSet<NodeId>,
-    /// Deployments whose leases or reason changed.
-    pub deployments: BTreeSet<DeploymentId>,
+/// Brings a market up to the end of the log. `None` if it stands where the log never was, or no longer is.
+pub(crate) async fn catch_up(
+    on: &mut Connection,
+    mut market: Market,
+) -> Result<Option<Market>, StoreError> {
+    let mut entries = entries(on, market.place().seq).await?.into_iter();
+    let first = entries.next();
+    let here = first.is_some_and(|first| place(&first) == market.place());
+    if !here {
+        return Ok(None);
+    }
+    entries.for_each(|entry| market.replay(entry));
+    Ok(Some(market))
 }
 
-/// Writes a plan made from this very market. `ids` are fresh ids for its grants.
-pub(crate) async fn apply(
+fn place(entry: &Entry) -> Place<'_> {
+    Place {
+        seq: entry.seq,
+        mark: &entry.mark,
+    }
+}
+
+/// Makes the market of the log: from the last snapshot and the entries since. `None` if there is no log, or one of
+/// earlier rules.
+pub(crate) async fn load(on: &mut Connection) -> Result<Option<Market>, StoreError> {
+    let row = query("SELECT * FROM market_snapshots ORDER BY seq DESC LIMIT 1")
+        .fetch_optional(&mut *on)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let format: u32 = row.number("format")?;
+    if format > FORMAT {
+        return Err(StoreError::LaterRules(format));
+    }
+    if format < FORMAT {
+        return Ok(None);
+    }
+    let corrupt = || StoreError::Corrupt("state");
+    let state = from_base64url(&row.text("state")?).map_err(|_| corrupt())?;
+    let market = Market::restore(row.number("seq")?, row.text("mark")?, &state);
+    let market = market.ok_or_else(corrupt)?;
+    catch_up(on, market).await?.map(Some).ok_or_else(corrupt)
+}
+
+/// Adds entries to the log, and a snapshot when it is time for one.
+pub(crate) async fn append(
     on: &mut Connection,
+    entries: &[Entry],
     market: &Market,
-    plan: &Plan,
-    ids: &[LeaseId],
-    now_ms: u64,
-) -> Result<Applied, StoreError> {
-    let mut applied = Applied::default();
-    for lease in market
-        .leases
-        .iter()
-        .filter(|lease| plan.end.contains(&lease.id))
-    {
-        query("UPDATE leases SET ended_ms = $1 WHERE id = $2")
-            .bind(big(now_ms)?)
-            .bind(lease.id.to_string())
-            .execute(&mut *on)
-            .await?;
-        applied.nodes.insert(lease.node);
-        applied.deployments.insert(lease.deployment);
-    }
-    for (grant, id) in plan.grants.iter().zip(ids) {
+) -> Result<(), StoreError> {
+    for entry in entries {
+        let event = serde_json::to_string(&entry.event);
         query(
-            "INSERT INTO leases (id, deployment, function, node, memory_bytes, price, state, granted_ms)
-             SELECT $1, d.id, d.function, $2, v.memory_bytes, $3, 'loading', $4
-             FROM deployments d JOIN versions v ON v.digest = d.digest WHERE d.id = $5",
+            "INSERT INTO market_events (seq, mark, at_ms, event, wake_ms) VALUES ($1, $2, $3, $4, $5)",
         )
-        .bind(id.to_string())
-        .bind(grant.node.to_string())
-        .bind(big(grant.price)?)
-        .bind(big(now_ms)?)
-        .bind(grant.deployment.to_string())
+        .bind(big(entry.seq)?)
+        .bind(&entry.mark)
+        .bind(big(entry.at_ms)?)
+        .bind(event.map_err(|_| StoreError::Corrupt("event"))?)
+        .bind(entry.wake_ms.map(big).transpose()?)
         .execute(&mut *on)
         .await?;
-        applied.nodes.insert(grant.node);
-        applied.deployments.insert(grant.deployment);
     }
-    for (deployment, shortage) in &plan.shortages {
-        let shortage = shortage.as_ref().map(ToString::to_string);
-        let done = query(
-            "UPDATE deployments SET shortage = $1
-             WHERE id = $2 AND COALESCE(shortage, '') <> COALESCE($1, '')",
-        )
-        .bind(shortage)
-        .bind(deployment.to_string())
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+        return Ok(());
+    };
+    if first.seq.next_multiple_of(SNAPSHOT_EVERY) <= last.seq {
+        keep_snapshot(on, market).await?;
+    }
+    Ok(())
+}
+
+/// Keeps a snapshot, and nothing of what led there but the last entry.
+pub(crate) async fn keep_snapshot(on: &mut Connection, market: &Market) -> Result<(), StoreError> {
+    let state = market.snapshot().ok_or(StoreError::Corrupt("state"))?;
+    let place = market.place();
+    let seq = big(place.seq)?;
+    query("INSERT INTO market_snapshots (seq, mark, format, state) VALUES ($1, $2, $3, $4)")
+        .bind(seq)
+        .bind(place.mark)
+        .bind(i64::from(FORMAT))
+        .bind(base64url(&state))
         .execute(&mut *on)
         .await?;
-        if done.rows_affected() > 0 {
-            applied.deployments.insert(*deployment);
-        }
-    }
-    for node in &applied.nodes {
-        nodes::bump_revision(on, node).await?;
-    }
-    Ok(applied)
+    query("DELETE FROM market_snapshots WHERE seq < $1")
+        .bind(seq)
+        .execute(&mut *on)
+        .await?;
+    query("DELETE FROM market_events WHERE seq < $1")
+        .bind(seq)
+        .execute(on)
+        .await?;
+    Ok(())
 }
 
-/// Ends all leases of a function.
-pub(crate) async fn end_leases(
-    on: &mut Connection,
-    function: &FunctionName,
-    now_ms: u64,
-) -> Result<Applied, StoreError> {
-    let rows = query(
-        "UPDATE leases SET ended_ms = $1 WHERE function = $2 AND ended_ms IS NULL
-         RETURNING node, deployment",
-    )
-    .bind(big(now_ms)?)
-    .bind(function.as_str())
-    .fetch_all(&mut *on)
-    .await?;
-    let mut applied = Applied::default();
-    for row in &rows {
-        applied.nodes.insert(row.parsed("node")?);
-        applied.deployments.insert(row.parsed("deployment")?);
-    }
-    for node in &applied.nodes {
-        nodes::bump_revision(on, node).await?;
-    }
-    Ok(applied)
-}
-
-/// The deployments with a lease on any of these nodes.
-pub(crate) async fn deployments_on(
-    on: &mut Connection,
-    nodes: &[NodeId],
-) -> Result<BTreeSet<DeploymentId>, StoreError> {
-    let mut found = BTreeSet::new();
-    for node in nodes {
-        let rows =
-            query("SELECT DISTINCT deployment FROM leases WHERE node = $1 AND ended_ms IS NULL")
-                .bind(node.to_string())
-                .fetch_all(&mut *on)
-                .await?;
-        for row in &rows {
-            found.insert(row.parsed("deployment")?);
-        }
-    }
-    Ok(found)
+/// The number of the last entry, 0 if there is none, and when time alone changes something.
+pub(crate) async fn head(on: &mut Connection) -> Result<(u64, Option<u64>), StoreError> {
+    let row = query("SELECT seq, wake_ms FROM market_events ORDER BY seq DESC LIMIT 1")
+        .fetch_optional(on)
+        .await?;
+    let Some(row) = row else { return Ok((0, None)) };
+    Ok((row.number("seq")?, row.number_opt("wake_ms")?))
 }

@@ -28,11 +28,13 @@ pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod market;
 mod migrations;
 pub(crate) mod nodes;
 pub(crate) mod nonces;
+pub(crate) mod orders;
 pub(crate) mod queue;
 mod row;
 pub(crate) mod secrets;
@@ -80,6 +82,11 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("database-migration: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// A later version of this program keeps the market.
+    #[error(
+        "market-too-new: a later version of this program keeps the market by rules {0}, which this one does not know; stop this one"
+    )]
+    LaterRules(u32),
     /// A stored value is not what this version writes.
     #[error("column {0} holds what was never written there")]
     Corrupt(&'static str),

@@ -59,9 +59,9 @@ pub(crate) async fn register(
     // Revisions start at the time, so that a node which outlived a lost database meets none that it saw.
     query(
         "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256,
-                            revision, online, seen_ms, registered_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8)
-         ON CONFLICT (id) DO UPDATE SET
+                            revision, online, seen_ms, registered_ms, region)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9)
+         ON CONFLICT (id) DO UPDATE SET region = excluded.region,
              endpoint = excluded.endpoint, memory_bytes = excluded.memory_bytes,
              price = excluded.price, boot_id = excluded.boot_id,
              token_sha256 = excluded.token_sha256, revision = nodes.revision + 1,
@@ -75,6 +75,7 @@ pub(crate) async fn register(
     .bind(boot.to_string())
     .bind(token.to_hex())
     .bind(big(now_ms)?)
+    .bind(&request.region)
     .execute(&mut *on)
     .await?;
     query(
@@ -218,7 +219,8 @@ pub(crate) async fn list(
     limit: u32,
 ) -> Result<Vec<Node>, StoreError> {
     let rows = query(
-        "SELECT n.id, n.operator, n.endpoint, n.memory_bytes, n.price, n.boot_id, n.seen_ms,
+        "SELECT n.id, n.operator, n.endpoint, n.region, n.memory_bytes, n.price,
+             n.leaves_ms, n.boot_id, n.seen_ms,
              CASE WHEN n.online THEN 1 ELSE 0 END AS online,
              CAST(COALESCE((
                  SELECT SUM(l.memory_bytes) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
@@ -240,6 +242,8 @@ fn read_node(row: &AnyRow) -> Result<Node, StoreError> {
         id: row.parsed("id")?,
         operator: row.parsed("operator")?,
         endpoint: row.text("endpoint")?,
+        region: row.text("region")?,
+        leaves_ms: row.number_opt("leaves_ms")?,
         offer: Offer {
             memory_bytes: row.number("memory_bytes")?,
             price: row.number("price")?,

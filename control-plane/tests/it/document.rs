@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 39] = [
+const PATHS: [(&str, &[&str]); 44] = [
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
     ("/readyz", &["get"]),
@@ -16,7 +16,11 @@ const PATHS: [(&str, &[&str]); 39] = [
     ("/v1/deployments/{id}", &["get"]),
     ("/v1/functions", &["get", "post"]),
     ("/v1/functions/{name}", &["delete", "get"]),
+    ("/v1/functions/{name}/canary", &["post"]),
+    ("/v1/functions/{name}/demand", &["post"]),
     ("/v1/functions/{name}/logs", &["get"]),
+    ("/v1/functions/{name}/promote", &["post"]),
+    ("/v1/functions/{name}/rollback", &["post"]),
     ("/v1/incidents", &["get"]),
     ("/v1/jobs", &["get", "post"]),
     ("/v1/jobs/{id}", &["delete", "get"]),
@@ -29,6 +33,7 @@ const PATHS: [(&str, &[&str]); 39] = [
     ("/v1/ledger/invoices/{month}", &["get"]),
     ("/v1/nodes", &["get", "post"]),
     ("/v1/nodes/challenges", &["post"]),
+    ("/v1/nodes/{id}/commands", &["post"]),
     ("/v1/nodes/{id}/desired", &["get"]),
     ("/v1/nodes/{id}/drains", &["get", "post"]),
     ("/v1/nodes/{id}/jobs", &["post"]),
@@ -134,7 +139,8 @@ async fn operations_say_what_they_take_return_and_require() {
         ) || matches!(
             path,
             "/v1/uptime/schedule" | "/v1/uptime/commits" | "/v1/uptime/reveals"
-        ) || (path, method) == ("/v1/nodes", "post");
+        ) || (path, method) == ("/v1/nodes", "post")
+            || path == "/v1/nodes/{id}/commands";
         let schemes: Vec<_> = operation["security"]
             .as_array()
             .unwrap()

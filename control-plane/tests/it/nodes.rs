@@ -63,6 +63,8 @@ async fn a_report_speaks_of_its_own_leases_and_digests_only() {
         digest,
         state: Ready,
         error: None,
+        in_flight: None,
+        oldest_wait_ms: None,
     };
     for functions in [
         vec![],

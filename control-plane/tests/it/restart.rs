@@ -38,6 +38,7 @@ async fn everything_is_there_after_a_restart() {
     // The node's token and its known revision hold.
     assert_eq!(server.desired(&node, "").await, desired);
     server.report(&node, Ready).await;
+    server.audit().await;
     let logs: Page<LogLine> = server.get("/v1/functions/iris/logs").await;
     assert_eq!(logs.items, []);
     // It is silent now of its own accord.
@@ -198,6 +199,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
             assert!(got.bytes().await.unwrap() == blob);
         }
     }
+    server.audit().await;
     // What was half way is whole or gone.
     for name in files(&server.data.path().join("objects")) {
         // Where control planes share a folder, another may be at it: it goes when it is a day old.

@@ -10,6 +10,7 @@ use nacre_attestation_verifier::{Measurements, Pcr, Policy, Roots};
 use nacre_control_plane::clock::Clock;
 use nacre_control_plane::{Config, ControlPlane, Database, StartError, keys};
 use nacre_emulator::testing::{DevNsm, Wanted};
+use nacre_protocol::api::market::{DEFAULT_REGION, Placement};
 use nacre_protocol::api::{
     Challenge, CreateDeployment, Deployment, DesiredState, ObservedFunction, ObservedState, Offer,
     RegisterNode, Registered, Version,
@@ -105,6 +106,12 @@ impl Server {
 
     pub(crate) async fn stop(&mut self) {
         self.control_plane.take().unwrap().shutdown().await;
+    }
+
+    /// The market's log and the tables tell the same.
+    pub(crate) async fn audit(&self) {
+        let found = nacre_control_plane::audit::market(&self.database).await;
+        assert_eq!(found.unwrap(), Vec::<String>::new());
     }
 
     pub(crate) fn pass(&self, ms: u64) {
@@ -223,6 +230,8 @@ impl Server {
             digest: function.digest,
             state,
             error: (state == FunctionState::Failed).then(|| "not-onnx: no graph".to_owned()),
+            in_flight: Some(0),
+            oldest_wait_ms: None,
         });
         let report = node.report(functions.collect(), vec![]);
         let response = self.observe(node, &report).send().await.unwrap();
@@ -253,6 +262,8 @@ pub(crate) fn order(version: &Version, replicas: u32) -> CreateDeployment {
         digest: version.digest,
         replicas,
         max_price: None,
+        scaling: None,
+        placement: Placement::default(),
     }
 }
 
@@ -282,6 +293,7 @@ pub(crate) fn bundle(name: &str, memory: &str, model: &str) -> (Vec<Vec<u8>>, Bu
 pub(crate) struct TestNode {
     pub(crate) id: NodeId,
     pub(crate) operator: SigningKey,
+    pub(crate) region: String,
     pub(crate) offer: Offer,
     pub(crate) statement: IdentityStatement,
     pub(crate) token: String,
@@ -292,6 +304,7 @@ impl TestNode {
         Self {
             id: NodeId::from_random([n; 16]),
             operator: SigningKey::from_bytes(&[n; 32]),
+            region: DEFAULT_REGION.to_owned(),
             offer: Offer {
                 memory_bytes,
                 price,
@@ -330,6 +343,7 @@ impl TestNode {
             id: self.id,
             operator: self.operator_id(),
             endpoint: format!("127.0.0.1:{}", 7000 + u16::from(self.id.as_bytes()[0])),
+            region: self.region.clone(),
             offer: self.offer,
             nonce,
             evidence: Evidence {

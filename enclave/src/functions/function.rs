@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use nacre_protocol::control::FunctionMetrics;
+use nacre_protocol::control::{FunctionLoad, FunctionMetrics};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, LeaseId};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -75,6 +75,19 @@ impl Function {
             succeeded: statistics.success_count,
             failed: statistics.fail_count,
             compute: self.statistics.computed.snapshot(),
+        }
+    }
+
+    /// What it has to do, and has done.
+    pub fn load(&self) -> FunctionLoad {
+        let done = self.statistics.snapshot();
+        let busy_ns = done.success_ns.saturating_add(done.fail_ns);
+        FunctionLoad {
+            in_flight: u32::try_from(self.runner.in_flight()).unwrap_or(u32::MAX),
+            oldest_wait_ms: u64::try_from(self.runner.oldest_wait().as_millis())
+                .unwrap_or(u64::MAX),
+            requests: done.success_count.saturating_add(done.fail_count),
+            busy_ms: busy_ns / 1_000_000,
         }
     }
 

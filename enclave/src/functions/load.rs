@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use nacre_protocol::bundle::{Bundle, BundleError, BundleFile};
-use nacre_protocol::control::{FunctionState, FunctionStatus};
+use nacre_protocol::control::{FunctionLoad, FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, LeaseId};
 use nacre_protocol::manifest::{FunctionManifest, MANIFEST_FILE, ManifestError};
@@ -154,6 +154,7 @@ impl Functions {
                     state: FunctionState::Ready,
                     lease,
                     error: None,
+                    load: FunctionLoad::default(),
                 })
             }
             Err(error) => {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use nacre_protocol::control::{FunctionState, FunctionStatus};
+use nacre_protocol::control::{FunctionLoad, FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 use tokio::sync::{Mutex, mpsc};
@@ -156,6 +156,7 @@ impl Functions {
                 },
                 lease: function.lease(),
                 error: None,
+                load: function.load(),
             });
             let pending = place.pending.as_ref().map(|pending| FunctionStatus {
                 name: name.clone(),
@@ -166,6 +167,7 @@ impl Functions {
                 },
                 lease: None,
                 error: pending.failure.clone(),
+                load: FunctionLoad::default(),
             });
             serving.into_iter().chain(pending)
         });

@@ -10,6 +10,7 @@
 mod check;
 mod error;
 mod event;
+mod line;
 mod process;
 mod runner;
 mod to_the_end;

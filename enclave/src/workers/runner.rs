@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::event::{Events, FunctionEvent, FunctionEventKind};
+use super::line::Line;
 use super::process::ending;
 use super::to_the_end::ToTheEnd;
 use super::worker::{InferOutput, Worker};
@@ -48,6 +49,7 @@ impl FunctionRunner {
             up: AtomicBool::new(true),
             closed: watch,
             slot: Arc::new(Mutex::new(Slot::Empty)),
+            line: Arc::default(),
             config,
             model,
             events,
@@ -71,6 +73,17 @@ impl FunctionRunner {
     /// Whether a worker stands ready; false while one is being replaced.
     pub fn is_ready(&self) -> bool {
         self.shared.up.load(Ordering::Acquire)
+    }
+
+    /// Calls that run or wait for their turn.
+    pub fn in_flight(&self) -> usize {
+        let places = self.shared.config.max_queue.saturating_add(1);
+        places.saturating_sub(self.shared.permits.available_permits())
+    }
+
+    /// How long the first of those that wait has waited.
+    pub fn oldest_wait(&self) -> Duration {
+        self.shared.line.oldest(Instant::now())
     }
 
     /// Process id of the worker, where there is one.
@@ -105,10 +118,12 @@ impl FunctionRunner {
             .try_acquire_owned()
             .map_err(|_| WorkerError::Overloaded)?;
         let shared = self.shared.clone();
+        let waits = shared.line.join(Instant::now());
         let turn = shared.slot.clone().lock_owned();
         let mut slot = timeout(shared.config.infer_timeout, turn)
             .await
             .map_err(|_| WorkerError::Overloaded)?;
+        drop(waits);
         let call = async move {
             let _permit = permit;
             let call = shared.call(&mut slot, &inputs, outputs.as_deref());
@@ -136,6 +151,7 @@ struct Shared {
     spec: Arc<ModelSpec>,
     isolation: Isolation,
     slot: Arc<Mutex<Slot>>,
+    line: Arc<Line>,
     /// One for each call that waits, and one for the call that runs.
     permits: Arc<Semaphore>,
     up: AtomicBool,

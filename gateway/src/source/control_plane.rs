@@ -3,11 +3,14 @@
 //! The last table that it gave is kept on disk, so that a gateway that starts while the control plane is away routes as
 //! the last one did.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nacre_protocol::api::market::Demand;
 use nacre_protocol::api::{Function, Page};
+use nacre_protocol::ids::FunctionName;
 use reqwest::{Client, StatusCode, Url};
 use tempfile::NamedTempFile;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -15,9 +18,12 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::file::read_table;
 use crate::routes::Routes;
 use crate::table::{MAX_TABLE, Table};
+use crate::waiting::Waits;
 
 /// Where the last table is, in the gateway's folder. It may be given to `--routes`.
 const KEPT: &str = "routes.toml";
+/// How often it is asked while callers wait for a function that has no node.
+const WHILE_WAITED_FOR: Duration = Duration::from_millis(250);
 /// Until one page is there.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Functions that are asked for at once; the API gives no more.
@@ -30,6 +36,8 @@ pub struct ControlPlane {
     functions: Url,
     key_file: PathBuf,
     kept: PathBuf,
+    /// What it calls itself where it says who waits.
+    name: String,
     ticks: Interval,
     table: Option<Table>,
     /// The last try failed; it is said once, not at each try.
@@ -74,6 +82,7 @@ impl ControlPlane {
             functions,
             key_file,
             kept: folder.join(KEPT),
+            name: format!("gateway-{:016x}", rand::random::<u64>()),
             ticks,
             table: None,
             away: false,
@@ -94,14 +103,66 @@ impl ControlPlane {
     }
 
     pub(super) async fn follow(mut self, routes: &Routes) {
+        let mut soon = interval(WHILE_WAITED_FOR);
+        soon.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut waited_for = BTreeSet::new();
         loop {
-            self.poll(routes).await;
+            tokio::select! {
+                _ = self.ticks.tick() => {}
+                () = routes.waiting().first() => {}
+                _ = soon.tick(), if !waited_for.is_empty() => {}
+            }
+            self.tell(routes, &mut waited_for).await;
+            self.look(routes).await;
+        }
+    }
+
+    /// Says who waits for functions that have no node, and once that nobody does any more.
+    async fn tell(&mut self, routes: &Routes, waited_for: &mut BTreeSet<FunctionName>) {
+        let waits = routes.waiting().all();
+        let gone = waited_for.iter().filter(|function| {
+            let waits = waits.iter().any(|waits| waits.function == **function);
+            !waits
+        });
+        let gone = gone.cloned().map(|function| Waits {
+            function,
+            callers: 0,
+            oldest: Duration::ZERO,
+        });
+        let all: Vec<_> = gone.chain(waits.iter().cloned()).collect();
+        *waited_for = waits.into_iter().map(|waits| waits.function).collect();
+        for waits in all {
+            if let Err(error) = self.demand(&waits).await {
+                tracing::debug!(%error, function = %waits.function, "nobody was told who waits");
+            }
+        }
+    }
+
+    async fn demand(&self, waits: &Waits) -> Result<(), PollError> {
+        let mut url = self.functions.clone();
+        let path = format!("{}/{}/demand", url.path(), waits.function);
+        url.set_path(&path);
+        let demand = Demand {
+            source: self.name.clone(),
+            waiting: waits.callers,
+            oldest_wait_ms: u64::try_from(waits.oldest.as_millis()).unwrap_or(u64::MAX),
+        };
+        let request = self.http.post(url).bearer_auth(self.key().await?);
+        let request = request.json(&demand).timeout(PATIENCE);
+        let response = request.send().await.map_err(PollError::Unreachable)?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(PollError::Refused(status)),
         }
     }
 
     /// Waits for its turn, and asks once.
     async fn poll(&mut self, routes: &Routes) {
         self.ticks.tick().await;
+        self.look(routes).await;
+    }
+
+    async fn look(&mut self, routes: &Routes) {
         match self.ask().await {
             Ok(functions) => {
                 if std::mem::take(&mut self.away) {
@@ -130,10 +191,15 @@ impl ControlPlane {
         self.table = Some(table);
     }
 
-    /// Every page of the list.
-    async fn ask(&self) -> Result<Vec<Function>, PollError> {
+    async fn key(&self) -> Result<String, PollError> {
         let key = tokio::fs::read_to_string(&self.key_file).await;
         let key = key.map_err(|error| PollError::Key(self.key_file.clone(), error))?;
+        Ok(key.trim().to_owned())
+    }
+
+    /// Every page of the list.
+    async fn ask(&self) -> Result<Vec<Function>, PollError> {
+        let key = self.key().await?;
         let mut functions = Vec::new();
         let mut room = MAX_TABLE;
         let mut after: Option<String> = None;
@@ -142,7 +208,7 @@ impl ControlPlane {
             url.query_pairs_mut()
                 .append_pair("limit", &PAGE.to_string())
                 .extend_pairs(after.iter().map(|after| ("after", after)));
-            let bytes = self.page(url, key.trim(), room).await?;
+            let bytes = self.page(url, &key, room).await?;
             room -= bytes.len();
             let page: Page<Function> = serde_json::from_slice(&bytes).map_err(PollError::Answer)?;
             functions.extend(page.items);

@@ -53,41 +53,70 @@ fn a_file_with_a_mistake_is_refused_whole() {
     assert_eq!(refused.code(), "routes-not-text");
 }
 
-#[test]
-fn of_what_the_control_plane_says_ready_replicas_of_deployed_functions_count() {
-    let digest = format!("sha256:{}", "7".repeat(64));
-    let lease = |endpoint: &str, state: &str| {
+/// A function as the control plane says it: each route's digit, weight and endpoints.
+fn said(routes: &[(&str, u32, &[&str])]) -> Function {
+    let deployment = |n: &str| format!("dep_{}", n.repeat(32));
+    let routes = routes.iter().map(|(n, weight, endpoints)| {
+        let nodes = endpoints.iter().map(
+            |endpoint| json!({ "node": format!("node_{}", "1".repeat(32)), "endpoint": endpoint }),
+        );
         json!({
-            "id": format!("lease_{}", "0".repeat(32)), "node": format!("node_{}", "1".repeat(32)),
-            "endpoint": endpoint, "state": state, "price": 0,
+            "digest": format!("sha256:{}", n.repeat(64)), "deployment": deployment(n),
+            "weight": weight, "nodes": nodes.collect::<Vec<_>>(),
         })
-    };
-    let leases = [
-        lease("192.0.2.1:1", "ready"),
-        lease("192.0.2.2:2", "loading"),
-        lease("192.0.2.3:3", "failed"),
-        lease("file:///etc/passwd", "ready"),
-        lease("192.0.2.5:5", "ready"),
-    ];
-    let deployment = json!({
-        "id": format!("dep_{}", "2".repeat(32)), "function": "iris", "digest": digest, "replicas": 5,
-        "state": "ready", "leases": leases, "created_ms": 1,
     });
-    let functions = json!([
-        {"name": "iris", "versions": [], "deployment": deployment},
-        {"name": "never-deployed", "versions": []},
+    let live = json!({
+        "id": deployment("2"), "function": "iris", "digest": format!("sha256:{}", "7".repeat(64)),
+        "replicas": 5, "state": "ready", "leases": [], "created_ms": 1,
+    });
+    let function = json!({
+        "name": "iris", "versions": [], "deployment": live, "routes": routes.collect::<Vec<_>>(),
+    });
+    serde_json::from_value(function).unwrap()
+}
+
+fn table(versions: &[(&str, u32, &[&str])]) -> Table {
+    let versions = versions.iter().map(|(n, weight, nodes)| Version {
+        digest: Some(format!("sha256:{}", n.repeat(64)).parse().unwrap()),
+        weight: *weight,
+        nodes: nodes.iter().map(|node| node.parse().unwrap()).collect(),
+    });
+    let functions = [("iris".parse().unwrap(), versions.collect())];
+    Table {
+        functions: functions.into(),
+    }
+}
+
+#[test]
+fn the_control_planes_routes_are_taken_with_their_weights() {
+    let never = json!({"name": "never-deployed", "versions": []});
+    let functions = [
+        said(&[
+            (
+                "7",
+                9000,
+                &["192.0.2.1:1", "file:///etc/passwd", "192.0.2.5:5"],
+            ),
+            ("8", 1000, &["192.0.2.2:2"]),
+            ("9", 0, &[]),
+        ]),
+        serde_json::from_value(never).unwrap(),
+    ];
+    let expected = table(&[
+        ("7", 9000, &["192.0.2.1:1", "192.0.2.5:5"]),
+        ("8", 1000, &["192.0.2.2:2"]),
+        ("9", 0, &[]),
     ]);
-    let functions: Vec<Function> = serde_json::from_value(functions).unwrap();
-    let table = Table::of(&functions);
-    let expected = format!(
-        "[[functions.iris]]\ndigest = {digest:?}\nweight = 1\nnodes = [\"192.0.2.1:1\", \"192.0.2.5:5\"]\n"
-    );
-    assert_eq!(
-        table,
-        Table::from_toml(expected.as_bytes()).unwrap(),
-        "{}",
-        table.to_toml().unwrap()
-    );
+    assert_eq!(Table::of(&functions), expected);
+}
+
+#[test]
+fn nodes_that_only_the_control_plane_does_not_hear_are_kept() {
+    let silent = said(&[("7", 0, &["192.0.2.1:1"])]);
+    assert_eq!(Table::of(&[silent]), table(&[("7", 1, &["192.0.2.1:1"])]));
+    // Asleep: known, with nobody there.
+    let asleep = said(&[("7", 0, &[])]);
+    assert_eq!(Table::of(&[asleep]), table(&[("7", 1, &[])]));
 }
 
 fn any_table() -> impl Strategy<Value = Table> {

@@ -184,15 +184,18 @@ fn answer(head: &str, functions: &[Value]) -> (&'static str, String) {
 
 fn function(name: &str, node: &PlayedNode) -> Value {
     let digest = format!("sha256:{}", "7".repeat(64));
-    let lease = json!({
-        "id": format!("lease_{}", "0".repeat(32)), "node": format!("node_{}", "1".repeat(32)),
-        "endpoint": node.address.to_string(), "state": "ready", "price": 0,
+    let deployment = format!("dep_{}", "2".repeat(32));
+    let node = json!({
+        "node": format!("node_{}", "1".repeat(32)), "endpoint": node.address.to_string(),
     });
     json!({
         "name": name, "versions": [], "deployment": {
-            "id": format!("dep_{}", "2".repeat(32)), "function": name, "digest": digest,
-            "replicas": 1, "state": "ready", "leases": [lease], "created_ms": 1,
-        }
+            "id": deployment, "function": name, "digest": digest,
+            "replicas": 1, "state": "ready", "leases": [], "created_ms": 1,
+        },
+        "routes": [
+            {"digest": digest, "deployment": deployment, "weight": 10_000, "nodes": [node]}
+        ],
     })
 }
 

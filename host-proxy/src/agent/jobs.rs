@@ -50,6 +50,8 @@ impl Turns {
 pub(super) async fn run(link: &Link, boot: &Boot) {
     let turns = Turns::default();
     join_all((0..LANES).map(|_| lane(link, boot, &turns))).await;
+    // One that only leaves has other things to do until it stops.
+    link.config.stop.cancelled().await;
 }
 
 async fn lane(link: &Link, boot: &Boot, turns: &Turns) {
@@ -57,6 +59,7 @@ async fn lane(link: &Link, boot: &Boot, turns: &Turns) {
         let (session, job) = tokio::select! {
             biased;
             () = link.config.stop.cancelled() => return,
+            () = link.config.leave.cancelled() => return,
             taken = take(link, boot) => taken,
         };
         tracing::info!(job = %job.id, attempt = job.attempt, "job taken");

@@ -8,6 +8,8 @@
 mod desired;
 mod jobs;
 mod journal;
+mod leave;
+mod loads;
 mod platform;
 pub mod reconcile;
 mod register;
@@ -18,6 +20,7 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nacre_protocol::api::commands::NodeCommand;
 use nacre_protocol::api::{DesiredState, ObservedFunction};
 use nacre_protocol::control::EnclaveStatus;
 use nacre_protocol::ids::BootId;
@@ -46,10 +49,16 @@ pub struct AgentConfig {
     pub identity: NodeIdentity,
     /// `host:port` where callers reach the enclave.
     pub endpoint: String,
+    /// Where the node stands, in the operator's words.
+    pub region: String,
     /// The ask: micro-units per GiB-second.
     pub price: u64,
     /// Where what is done is counted, for the metrics.
     pub work: Arc<Work>,
+    /// Set when the node is to end in good order: it leaves the market, and then sets `stop`.
+    pub leave: CancellationToken,
+    /// How long leaving may take; zero: not at all.
+    pub leave_within: Duration,
     /// Set when the node is to stop: it takes no more jobs, and [`run`] ends when those that it has are done.
     pub stop: CancellationToken,
 }
@@ -62,25 +71,43 @@ pub async fn run(
     settled: watch::Sender<Option<u64>>,
 ) -> Result<(), PlatformError> {
     let link = Link::new(config, settled)?;
+    tokio::select! {
+        () = leave::leave(&link) => {}
+        () = follow_boots(&link, &mut enclave) => {}
+    }
+    Ok(())
+}
+
+async fn follow_boots(link: &Link, enclave: &mut watch::Receiver<EnclaveState>) {
     loop {
         let running = tokio::select! {
             biased;
             running = enclave.wait_for(Option::is_some) => running.map(|e| e.clone()),
-            () = link.config.stop.cancelled() => return Ok(()),
+            () = link.config.stop.cancelled() => return,
         };
         let Ok(current) = running else {
-            return Ok(());
+            return;
         };
         let Some(endpoints) = current else { continue };
         let same = |state: &EnclaveState| state.as_ref() == Some(&endpoints);
         tokio::select! {
             _ = enclave.wait_for(|state| !same(state)) => {}
-            () = follow_boot(&link, &endpoints) => {}
+            () = follow_boot(link, &endpoints) => {}
         }
         if link.config.stop.is_cancelled() {
-            return Ok(());
+            return;
         }
     }
+}
+
+/// Tells a control plane what the operator wants of a node.
+pub async fn command(
+    control_plane: &Url,
+    identity: &NodeIdentity,
+    command: NodeCommand,
+) -> Result<(), PlatformError> {
+    let platform = Platform::new(control_plane.clone())?;
+    platform.command(identity, command).await
 }
 
 /// What outlives a boot of the enclave.

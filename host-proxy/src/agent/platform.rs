@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ed25519_dalek::Signer as _;
 use futures_util::{Stream, StreamExt as _};
+use nacre_protocol::api::commands::{NodeCommand, SignedCommand, command_message};
 use nacre_protocol::api::{
     Challenge, DesiredState, IDEMPOTENCY_KEY, ObservedState, RegisterNode, Registered,
 };
@@ -14,6 +16,8 @@ use nacre_telemetry::trace;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+
+use crate::data::NodeIdentity;
 
 mod jobs;
 mod usage;
@@ -141,6 +145,24 @@ impl Platform {
     pub(crate) async fn challenge(&self) -> Result<Challenge, PlatformError> {
         let request = self.client.post(self.url(&["v1", "nodes", "challenges"]));
         json(once(request).timeout(QUICK)).await
+    }
+
+    /// Tells the control plane what the operator wants of a node.
+    pub(crate) async fn command(
+        &self,
+        identity: &NodeIdentity,
+        command: NodeCommand,
+    ) -> Result<(), PlatformError> {
+        let nonce = self.challenge().await?.nonce;
+        let message = command_message(&nonce, &identity.node, command);
+        let signed = SignedCommand {
+            command,
+            nonce,
+            signature: identity.operator_key.sign(&message).to_bytes(),
+        };
+        let url = self.url(&["v1", "nodes", &identity.node.to_string(), "commands"]);
+        let request = self.client.post(url).json(&signed).timeout(QUICK);
+        success(request).await.map(drop)
     }
 
     pub(crate) async fn register(&self, node: &RegisterNode) -> Result<Session, PlatformError> {

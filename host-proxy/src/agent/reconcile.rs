@@ -9,6 +9,7 @@ use nacre_protocol::control::{FunctionState, FunctionStatus};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, LeaseId};
 
+use super::loads::Loads;
 use crate::backoff::doubled;
 
 /// Longest error text that is reported.
@@ -114,6 +115,7 @@ pub struct Reconciler {
     actual: Option<Actual>,
     tries: BTreeMap<FunctionName, Try>,
     busy: BTreeMap<FunctionName, Action>,
+    loads: Loads,
     epoch: u64,
 }
 
@@ -137,6 +139,7 @@ impl Reconciler {
         if epoch != self.epoch {
             return;
         }
+        self.loads.note(&functions, now);
         let mut before = self.actual.take().unwrap_or_default();
         let mut actual = Actual::new();
         for status in functions {
@@ -220,6 +223,8 @@ impl Reconciler {
                 digest: function.digest,
                 state,
                 error: error.map(|e| e.chars().take(MAX_ERROR).collect()),
+                in_flight: self.loads.in_flight(function),
+                oldest_wait_ms: self.loads.oldest_wait_ms(function),
             }
         };
         desired.functions.iter().map(observe).collect()

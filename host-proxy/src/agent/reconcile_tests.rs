@@ -1,3 +1,4 @@
+use nacre_protocol::control::FunctionLoad;
 use nacre_protocol::ids::LeaseId;
 use proptest::prelude::*;
 
@@ -37,6 +38,7 @@ fn status(n: u8, d: u8, state: FunctionState) -> FunctionStatus {
         state,
         lease: (state == FunctionState::Ready).then(|| lease(n)),
         error: (state == FunctionState::Failed).then(|| "worker-crashed: gone".to_owned()),
+        load: FunctionLoad::default(),
     }
 }
 
@@ -325,6 +327,7 @@ impl World {
                     state: FunctionState::Ready,
                     lease: Some(*lease),
                     error: None,
+                    load: FunctionLoad::default(),
                 };
                 self.enclave.insert(name.clone(), status.clone());
                 Ok(Some(status))

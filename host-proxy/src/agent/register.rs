@@ -77,6 +77,7 @@ async fn register(link: &Link, boot: &Boot) -> Result<Session, RegisterError> {
         id: identity.node,
         operator: challenge.operator,
         endpoint: link.config.endpoint.clone(),
+        region: link.config.region.clone(),
         offer: Offer {
             memory_bytes: boot.memory_bytes,
             price: link.config.price,

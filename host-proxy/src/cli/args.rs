@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use nacre_protocol::api::commands::NodeCommand;
+use nacre_protocol::api::market::DEFAULT_REGION;
 use nacre_protocol::manifest::{ByteSize, Timeout};
 use nacre_telemetry::endpoint::MetricsArgs;
 use nacre_transport::Address;
@@ -15,8 +18,11 @@ use crate::proxy::{self, ProxyLimits};
 
 /// Files that a node needs beside those of its callers.
 const OWN_FILES: usize = 256 + proxy::OWN_FILES;
-/// The command of `nacre node`.
+/// The commands of `nacre node`.
 const CRASHES: &str = "crashes";
+const DRAIN: &str = "drain";
+const KEEP: &str = "keep";
+const ASK: &str = "ask";
 
 /// `nacre node`: without a command it runs a node.
 #[derive(Debug, Clone)]
@@ -25,6 +31,50 @@ pub enum NodeArgs {
     Run(Box<RunArgs>),
     /// `nacre node crashes …`
     Crashes(CrashesArgs),
+    /// `nacre node drain …`, `keep …` and `ask …`
+    Command(CommandArgs),
+}
+
+/// What the operator wants of a node.
+#[derive(Debug, Clone)]
+pub struct CommandArgs {
+    /// The node's data directory.
+    pub data: PathBuf,
+    /// URL of the control plane.
+    pub control_plane: Url,
+    /// What is to be done.
+    pub command: NodeCommand,
+}
+
+/// Which node, and whom to tell.
+#[derive(Debug, Clone, Args)]
+struct NodeAt {
+    /// The node's data directory
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// URL of the control plane
+    #[arg(long, value_name = "URL")]
+    control_plane: Url,
+}
+
+/// `nacre node drain`
+#[derive(Debug, Clone, Args)]
+struct DrainArgs {
+    #[command(flatten)]
+    node: NodeAt,
+    /// How long replicas that have no other place are kept
+    #[arg(long, value_name = "TIME", default_value = "600s", value_parser = days)]
+    within: Timeout,
+}
+
+/// `nacre node ask`
+#[derive(Debug, Clone, Args)]
+struct AskArgs {
+    #[command(flatten)]
+    node: NodeAt,
+    /// The ask from now on: micro-units per GiB-second
+    #[arg(long, value_name = "MICROS")]
+    price: u64,
 }
 
 /// By hand, because derived code asks for what running requires before it looks for a command.
@@ -32,10 +82,18 @@ impl Args for NodeArgs {
     fn augment_args(command: Command) -> Command {
         let crashes = Command::new(CRASHES)
             .about("List the newest crash reports of a node's enclave, the oldest first");
+        let drain = Command::new(DRAIN)
+            .about("Let a node leave: its replicas move elsewhere, and no new ones come");
+        let keep = Command::new(KEEP).about("Let a node that leaves stay after all");
+        let ask = Command::new(ASK)
+            .about("Ask another price from now on; leases keep theirs until their terms end");
         RunArgs::augment_args(command)
             .args_conflicts_with_subcommands(true)
             .subcommand_negates_reqs(true)
             .subcommand(CrashesArgs::augment_args(crashes))
+            .subcommand(DrainArgs::augment_args(drain))
+            .subcommand(NodeAt::augment_args(keep))
+            .subcommand(AskArgs::augment_args(ask))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -45,8 +103,9 @@ impl Args for NodeArgs {
 
 impl FromArgMatches for NodeArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        match matches.subcommand_matches(CRASHES) {
-            Some(matches) => CrashesArgs::from_arg_matches(matches).map(Self::Crashes),
+        match matches.subcommand() {
+            Some((CRASHES, matches)) => CrashesArgs::from_arg_matches(matches).map(Self::Crashes),
+            Some((word, matches)) => CommandArgs::of(word, matches).map(Self::Command),
             None => RunArgs::from_arg_matches(matches).map(|args| Self::Run(Box::new(args))),
         }
     }
@@ -55,6 +114,39 @@ impl FromArgMatches for NodeArgs {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+impl CommandArgs {
+    fn of(word: &str, matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let (node, command) = match word {
+            DRAIN => {
+                let args = DrainArgs::from_arg_matches(matches)?;
+                let since = SystemTime::now().duration_since(UNIX_EPOCH);
+                let until = since.unwrap_or_default() + args.within.duration();
+                let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+                (args.node, NodeCommand::Drain { until_ms })
+            }
+            ASK => {
+                let args = AskArgs::from_arg_matches(matches)?;
+                let price = args.price;
+                (args.node, NodeCommand::Ask { price })
+            }
+            _ => (NodeAt::from_arg_matches(matches)?, NodeCommand::Keep),
+        };
+        Ok(Self {
+            data: node.data,
+            control_plane: node.control_plane,
+            command,
+        })
+    }
+}
+
+fn days(text: &str) -> Result<Timeout, String> {
+    let time: Timeout = text.parse().map_err(|error| format!("{error}"))?;
+    let most = Duration::from_secs(7 * 24 * 3600);
+    (time.duration() <= most)
+        .then_some(time)
+        .ok_or_else(|| "at most 7 days".to_owned())
 }
 
 /// `nacre node crashes`
@@ -99,9 +191,16 @@ pub struct RunArgs {
     /// An enclave that runs and no longer answers is killed after this long, or a little later
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = patience)]
     pub hung_after: Timeout,
+    /// Where the node stands, for orders that name regions: 1 to 64 bytes, such as eu-central-1
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_REGION)]
+    pub region: String,
     /// The ask: micro-units per GiB-second
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     pub price: u64,
+    /// When it is told to end (SIGTERM, SIGINT), the node leaves first: its replicas move elsewhere, for so long at most.
+    /// A second signal ends it at once
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = days)]
+    pub leave_within: Timeout,
     /// Connections that are open to the enclave at once. One address may have all that nobody else wants, and loses
     /// them first when somebody does. Lowered to half the files that this process may open; above 4000 the enclave,
     /// which sees no addresses, would do the refusing
@@ -255,7 +354,7 @@ mod tests {
     fn run(words: &[&str]) -> Result<RunArgs, clap::Error> {
         match parse(&[&NEEDED, words].concat())? {
             NodeArgs::Run(args) => Ok(*args),
-            NodeArgs::Crashes(_) => panic!("not asked for"),
+            other => panic!("not asked for: {other:?}"),
         }
     }
 

@@ -247,6 +247,7 @@ async fn load(
         state: FunctionState::Ready,
         lease,
         error: None,
+        load: Default::default(),
     };
     inner.functions.insert(name.clone(), status.clone());
     enclave.event(&mut inner, &name, "ready");

@@ -28,7 +28,7 @@ pub(super) async fn submit(context: &Context, args: SubmitArgs) -> Result<(), Cl
     let trust = args.trust.resolve(&context.home, Some(&login.1))?;
     let digest = wanted_digest(&args.target, Some(&login), &args.function)?;
     let body = read_input(&args.input)?;
-    let endpoints = find_endpoints(&args.target, Some(&login.1), &args.function).await?;
+    let endpoints = find_endpoints(&args.target, Some(&login.1), &args.function, digest).await?;
     let enclaves = attest_all(&trust, digest, endpoints).await?;
 
     let terms = JobTerms {

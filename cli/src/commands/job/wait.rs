@@ -90,7 +90,7 @@ async fn prove(
         return Ok(opened);
     }
     let target = TargetArgs::default();
-    let endpoints = find_endpoints(&target, Some(profile), &ticket.function).await?;
+    let endpoints = find_endpoints(&target, Some(profile), &ticket.function, ticket.digest).await?;
     let enclaves = attest_all(trust, ticket.digest, endpoints).await?;
     let opened = ticket.open(result, &enclaves)?;
     Ok(opened.ok_or(ClientError::from(ReceiptError::Signature))?)

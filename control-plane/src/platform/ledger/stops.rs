@@ -8,7 +8,8 @@ use crate::error::{Error, LedgerError};
 use crate::platform::Changed;
 use crate::store::ledger::spending::{self, Stop};
 use crate::store::ledger::terms;
-use crate::store::{Transaction, commit, market};
+use crate::store::market::seed;
+use crate::store::{Transaction, commit, orders};
 
 /// How long after a lease's end its last receipts may come.
 const SETTLE_MS: u64 = 15 * 60 * 1000;
@@ -24,12 +25,11 @@ impl Platform {
         let mut changed = Changed::default();
         for stop in stops {
             spending::stop(tx, stop, now_ms).await?;
-            let ended = market::end_leases(tx, &stop.function, now_ms).await?;
-            changed = changed.and(ended.into());
+            // What they had is free for others.
+            changed = changed.and(self.withdraw(tx, &stop.function, now_ms).await?);
             tracing::warn!(function = %stop.function, customer = %stop.customer, "{}", stop.reason);
         }
-        // What they had is free for others.
-        Ok(changed.and(self.replan(tx, now_ms).await?.into()))
+        Ok(changed)
     }
 
     /// Refuses work for a function that is stopped, or about to be.
@@ -74,14 +74,18 @@ impl Platform {
             return Ok(());
         }
         let mut tx = self.store.write().await?;
+        let mut events = Vec::new();
         for stop in spending::stops(&mut tx, None).await? {
             if self.is_covered(&mut tx, &stop, now).await? {
                 spending::lift(&mut tx, &stop.function).await?;
+                if let Some(order) = orders::live_of(&mut tx, &stop.function).await? {
+                    events.extend(seed::ordered(&mut tx, order).await?);
+                }
                 tracing::info!(function = %stop.function, customer = %stop.customer, "covered again");
             }
         }
-        let changed = self.replan(&mut tx, now).await?;
-        self.commit(tx, changed.into()).await
+        let changed = self.market(&mut tx, &events, now).await?;
+        self.commit(tx, changed).await
     }
 
     async fn is_covered(

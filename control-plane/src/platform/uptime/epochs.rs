@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use nacre_protocol::uptime::Epoch;
+use nacre_scheduler::Event;
 
 use super::judge::{Circumstances, Question, in_slots, reachable, score};
 use crate::error::Error;
 use crate::platform::{Changed, Platform};
 use crate::store::uptime::epochs::NodeEpoch;
 use crate::store::uptime::{circumstances, epochs, stakes, windows, words};
-use crate::store::{Connection, Transaction, market};
+use crate::store::{Connection, Transaction, deployments};
 
 /// Epochs that are judged in one go; the rest comes with the next.
 const AT_ONCE: usize = 64;
@@ -108,6 +109,7 @@ impl Platform {
             .filter_map(|node| Some((node.node, reachable(&node.verdicts)?)))
             .collect();
         let mut lost = Vec::new();
+        let mut events = Vec::new();
         for (node, tally) in epochs::sums(tx, from..=epoch.0).await? {
             let old = before.get(&node).copied().unwrap_or_default();
             let mut new = old;
@@ -121,21 +123,25 @@ impl Platform {
                 continue;
             }
             windows::set_standing(tx, &node, &new).await?;
+            if let Some(score) = new.score.filter(|_| new.score != old.score) {
+                events.push(Event::NodeScored { node, score });
+            }
             match (old.unreachable_ms, new.unreachable_ms) {
                 (None, Some(_)) => {
                     tracing::warn!(%node, "node offline: watchers agree that nobody reaches it");
                     circumstances::offline_if_unreachable(tx, &node).await?;
+                    events.push(Event::NodeOffline { node });
                     lost.push(node);
                 }
                 (Some(_), None) => tracing::info!(%node, "watchers reach the node again"),
                 _ => {}
             }
         }
-        if lost.is_empty() {
+        if events.is_empty() {
             return Ok(Changed::default());
         }
-        let affected = market::deployments_on(tx, &lost).await?;
-        let applied = self.replan(tx, now_ms).await?;
-        Ok(Changed::from(applied).deployments(affected))
+        let affected = deployments::on_nodes(tx, &lost).await?;
+        let changed = self.market(tx, &events, now_ms).await?;
+        Ok(changed.deployments(affected))
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use nacre_control_plane::Database;
 use nacre_protocol::api::Deployment;
 use nacre_protocol::digest::Digest;
 
@@ -76,6 +77,18 @@ async fn replicas_killed_in_turn_lose_nothing_and_do_nothing_twice() {
     for deployer in deployers {
         deployed.extend(deployer.await.unwrap());
     }
+    let ask = |sql: &str| postgres.ask(&site.database, sql);
+    let began_to_rest = Instant::now();
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));
+    while !ask(RESTLESS).is_empty() {
+        assert!(
+            began_to_rest.elapsed() < REST,
+            "orders are not served: {:?}",
+            ask(RESTLESS)
+        );
+        tick.tick().await;
+    }
+    site.at_rest.store(true, Ordering::SeqCst);
     let mut written = Vec::new();
     for writer in writers {
         written.push(writer.await.unwrap());
@@ -90,9 +103,11 @@ async fn replicas_killed_in_turn_lose_nothing_and_do_nothing_twice() {
         written.iter().map(|w| w.registrations).sum::<usize>(),
     );
     drop(replicas);
-    let ask = |sql: &str| postgres.ask(&site.database, sql);
     deployments_are_there_once(&ask, &first, &deployed);
     leases_fit(&ask);
+    let database = Database::postgres(&site.database).unwrap();
+    let found = nacre_control_plane::audit::market(&database).await;
+    assert_eq!(found.unwrap(), Vec::<String>::new());
     logs_are_there_once(&ask, &written);
     blobs_are_there(&ask, site.data.path());
 }
@@ -164,13 +179,15 @@ fn leases_fit(ask: &impl Fn(&str) -> Vec<String>) {
              (SELECT COUNT(*) FROM leases o WHERE o.deployment = d.id AND o.ended_ms IS NULL) > d.replicas"),
         [""; 0]
     );
-    let idle = format!(
-        "SELECT d.id FROM deployments d WHERE d.replaced_by IS NULL AND
-         (SELECT COUNT(*) FROM leases l WHERE l.deployment = d.id AND l.ended_ms IS NULL) <> d.replicas
-         AND d.replicas <= {NODES}"
-    );
-    assert_eq!(ask(&idle), [""; 0]);
 }
+
+/// Orders that lack replicas or have too many. Each wants at most one a node.
+const RESTLESS: &str = "SELECT d.id FROM deployments d WHERE
+     (SELECT COUNT(*) FROM leases l
+      WHERE l.deployment = d.id AND l.ended_ms IS NULL AND l.state = 'ready')
+     <> CASE WHEN d.replaced_by IS NULL THEN d.replicas ELSE 0 END";
+/// How long updates that were under way may take.
+const REST: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn logs_are_there_once(ask: &impl Fn(&str) -> Vec<String>, written: &[Written]) {
     for told in written {

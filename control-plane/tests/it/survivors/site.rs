@@ -82,7 +82,10 @@ pub(super) struct Site {
     turn: AtomicUsize,
     pub(super) answers: AtomicUsize,
     pub(super) again: AtomicUsize,
+    /// Nothing new is asked for.
     pub(super) stop: AtomicBool,
+    /// Nodes have nothing to bring about any more.
+    pub(super) at_rest: AtomicBool,
 }
 
 impl Site {
@@ -109,6 +112,7 @@ impl Site {
             answers: AtomicUsize::new(0),
             again: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
+            at_rest: AtomicBool::new(false),
         }
     }
 
@@ -273,7 +277,7 @@ impl Site {
         }
     }
 
-    /// Reports an event after the other, and registers anew after each tenth.
+    /// Reports an event after the other, and registers anew after each tenth; then on without events, until all is at rest.
     pub(super) async fn report_on_and_on(self: Arc<Self>, mut node: TestNode) -> Written {
         let mut written = Written {
             node: node.id.to_string(),
@@ -281,30 +285,33 @@ impl Site {
             events: 0,
             registrations: 1,
         };
-        while !self.stop.load(Ordering::SeqCst) {
+        while !self.at_rest.load(Ordering::SeqCst) {
             let token = format!("token {}", node.token);
             let path = format!("/v1/nodes/{}/desired", node.id);
             let desired = self.ask(Method::GET, &path, &token, vec![]).await;
             let desired: DesiredState = serde_json::from_str(&desired).unwrap();
-            written.events += 1;
-            let event = Event {
+            let counts = !self.stop.load(Ordering::SeqCst);
+            written.events += u64::from(counts);
+            let event = counts.then(|| Event {
                 seq: written.events,
                 at_ms: now_ms(),
                 function: LOGGED.parse().unwrap(),
                 code: "count".to_owned(),
                 message: written.events.to_string(),
-            };
+            });
             let states = desired.functions.iter().map(|function| ObservedFunction {
                 lease: function.lease,
                 digest: function.digest,
                 state: FunctionState::Ready,
                 error: None,
+                in_flight: Some(0),
+                oldest_wait_ms: None,
             });
-            let report = node.report(states.collect(), vec![event]);
+            let report = node.report(states.collect(), event.into_iter().collect());
             let body = serde_json::to_vec(&report).unwrap();
             let path = format!("/v1/nodes/{}/observed", node.id);
             self.ask(Method::POST, &path, &token, body).await;
-            if written.events.is_multiple_of(10) {
+            if counts && written.events.is_multiple_of(10) {
                 node = self.clone().register(node).await;
                 written.registrations += 1;
             }

@@ -1,0 +1,73 @@
+//! The market is told what replicas that follow the load have to do.
+
+use nacre_protocol::api::market::Demand;
+use nacre_protocol::ids::{FunctionName, OrganisationName};
+use nacre_scheduler::Event;
+
+use super::{Changed, Platform};
+use crate::error::{Error, RequestError};
+use crate::store::{Transaction, functions, load};
+
+/// How long a gateway's word about who waits counts, milliseconds.
+pub(super) const DEMAND_MS: u64 = 10_000;
+/// Most callers that one gateway says wait.
+const MAX_WAITING: u32 = 1_000_000;
+/// Longest wait that is believed, milliseconds.
+const MAX_WAIT_MS: u64 = 3_600_000;
+/// Longest name of a gateway.
+const MAX_SOURCE: usize = 64;
+
+impl Platform {
+    /// Takes a gateway's word about who waits there for a replica of a function.
+    pub(crate) async fn demand(
+        &self,
+        organisation: &OrganisationName,
+        function: &FunctionName,
+        demand: Demand,
+    ) -> Result<(), Error> {
+        let plain = (1..=MAX_SOURCE).contains(&demand.source.len())
+            && demand.source.bytes().all(|b| b.is_ascii_graphic());
+        if !plain {
+            let why = "source must be 1 to 64 visible ASCII characters";
+            return Err(RequestError::Shape(why.to_owned()).into());
+        }
+        let demand = Demand {
+            waiting: demand.waiting.min(MAX_WAITING),
+            oldest_wait_ms: demand.oldest_wait_ms.min(MAX_WAIT_MS),
+            ..demand
+        };
+        let now = self.clock.now_ms();
+        let mut tx = self.store.write().await?;
+        if !functions::exists(&mut tx, function, organisation).await? {
+            return Err(Error::FunctionNotFound(function.clone()));
+        }
+        load::of_gateway(&mut tx, function, &demand, now).await?;
+        let changed = self.tell_load(&mut tx, now).await?;
+        self.commit(tx, changed).await
+    }
+
+    /// Tells the market of every load that is not what it was.
+    pub(crate) async fn follow_load(&self) -> Result<(), Error> {
+        let now = self.clock.now_ms();
+        let mut tx = self.store.read().await?;
+        let loads = load::all(&mut tx, now.saturating_sub(DEMAND_MS)).await?;
+        drop(tx);
+        if !loads.iter().any(|load| load.is_news) {
+            return Ok(());
+        }
+        let mut tx = self.store.write().await?;
+        let changed = self.tell_load(&mut tx, now).await?;
+        self.commit(tx, changed).await
+    }
+
+    async fn tell_load(&self, tx: &mut Transaction, now_ms: u64) -> Result<Changed, Error> {
+        let loads = load::all(tx, now_ms.saturating_sub(DEMAND_MS)).await?;
+        let news = loads.into_iter().filter(|load| load.is_news);
+        let events = news.map(|load| Event::Load {
+            function: load.function,
+            in_flight: load.in_flight,
+            oldest_wait_ms: load.oldest_wait_ms,
+        });
+        self.market(tx, &events.collect::<Vec<_>>(), now_ms).await
+    }
+}

@@ -1,0 +1,91 @@
+//! What an operator tells the market of a node, signed with the operator's key: from the node itself, or from elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::NodeId;
+
+/// `POST /v1/nodes/{id}/commands`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignedCommand {
+    /// What is to be done.
+    pub command: NodeCommand,
+    /// The nonce of `POST /v1/nodes/challenges`; each is taken once.
+    #[serde(with = "crate::encoding::base64url_array")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub nonce: [u8; 32],
+    /// The operator's Ed25519 signature over [`command_message`], base64url.
+    #[serde(with = "crate::encoding::base64url_array")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub signature: [u8; 64],
+}
+
+/// What is to be done with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum NodeCommand {
+    /// It leaves: its replicas move elsewhere; those that cannot end then.
+    Drain {
+        /// Unix milliseconds.
+        until_ms: u64,
+    },
+    /// It stays after all.
+    Keep,
+    /// It asks another price from now on; leases keep theirs until their terms end.
+    Ask {
+        /// Micro-units per GiB-second.
+        price: u64,
+    },
+}
+
+/// The bytes that an operator signs: `nacre/node-command/v1`, a zero byte, nonce, node id, one byte for the command (1
+/// drain, 2 keep, 3 ask) and its number as 8 bytes, big-endian.
+pub fn command_message(nonce: &[u8; 32], node: &NodeId, command: NodeCommand) -> Vec<u8> {
+    let (kind, number) = match command {
+        NodeCommand::Drain { until_ms } => (1, until_ms),
+        NodeCommand::Keep => (2, 0),
+        NodeCommand::Ask { price } => (3, price),
+    };
+    [
+        b"nacre/node-command/v1\x00".as_slice(),
+        nonce,
+        node.as_bytes(),
+        &[kind],
+        &number.to_be_bytes(),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_commands_are_signed_alike() {
+        let (nonce, node) = ([1; 32], NodeId::from_random([2; 16]));
+        let commands = [
+            NodeCommand::Drain { until_ms: 0 },
+            NodeCommand::Drain { until_ms: 1 },
+            NodeCommand::Keep,
+            NodeCommand::Ask { price: 0 },
+            NodeCommand::Ask { price: 1 },
+        ];
+        let mut messages: Vec<_> = commands
+            .iter()
+            .map(|command| command_message(&nonce, &node, *command))
+            .collect();
+        messages.push(command_message(&[3; 32], &node, commands[0]));
+        messages.push(command_message(
+            &nonce,
+            &NodeId::from_random([3; 16]),
+            commands[0],
+        ));
+        messages.sort();
+        messages.dedup();
+        assert_eq!(messages.len(), 7);
+        let text = serde_json::to_string(&commands[1]).unwrap();
+        assert_eq!(text, r#"{"drain":{"until_ms":1}}"#);
+    }
+}
