@@ -4,7 +4,8 @@ use nacre_protocol::api::{CreateDeployment, Deployment};
 use nacre_protocol::control::FunctionState;
 use nacre_protocol::ids::{DeploymentId, OrganisationName};
 
-use super::{Answer, Changed, Idempotency, Platform, random_id};
+use super::functions::check_function;
+use super::{Answer, Changed, Idempotency, OnlyIf, Platform, random_id};
 use crate::error::Error;
 use crate::store::{deployments, functions};
 use crate::wakers::Topic;
@@ -18,6 +19,7 @@ impl Platform {
         &self,
         organisation: &OrganisationName,
         order: &CreateDeployment,
+        only_if: &OnlyIf,
         once: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         if !(1..=MAX_REPLICAS).contains(&order.replicas) {
@@ -37,6 +39,7 @@ impl Platform {
         if !functions::exists(&mut tx, &order.function, organisation).await? {
             return Err(Error::FunctionNotFound(order.function.clone()));
         }
+        check_function(&mut tx, &order.function, only_if).await?;
         let version = functions::version(&mut tx, &order.digest).await?;
         if version.is_none_or(|version| version.function != order.function) {
             return Err(Error::VersionNotFound(order.function.clone(), order.digest));

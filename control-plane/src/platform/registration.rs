@@ -5,6 +5,7 @@ use nacre_attestation_verifier::{UnixMillis, VerificationTime, verify};
 use nacre_protocol::api::{Challenge, RegisterNode, Registered};
 use nacre_protocol::evidence::{register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
+use nacre_protocol::ids::OrganisationName;
 
 use super::{Changed, Platform};
 use crate::endpoint::is_endpoint;
@@ -22,8 +23,13 @@ impl Platform {
         Ok(Challenge { nonce })
     }
 
-    /// Registers a node or its enclave's new boot. The former token ends; after a new boot all leases are loading.
-    pub(crate) async fn register(&self, request: RegisterNode) -> Result<Registered, Error> {
+    /// Registers a node or its enclave's new boot, for an organisation if a key of one came along: its operator's word and
+    /// the organisation's. The former token ends; after a new boot all leases are loading.
+    pub(crate) async fn register(
+        &self,
+        request: RegisterNode,
+        organisation: Option<&OrganisationName>,
+    ) -> Result<Registered, Error> {
         check_form(&request)?;
         let now = self.clock.now_ms();
         if !self.challenges.is_fresh(&request.nonce, now) || self.is_used(&request.nonce).await? {
@@ -49,7 +55,8 @@ impl Platform {
         if owner.is_some_and(|owner| owner != request.id) {
             return Err(RegistrationError::BootTaken.into());
         }
-        nodes::register(&mut tx, &request, &statement, token.hash, now).await?;
+        let hash = token.hash;
+        nodes::register(&mut tx, &request, &statement, hash, organisation, now).await?;
         let another = known.as_ref().is_some_and(|known| known.boot_id != boot);
         circumstances::note_boot(&mut tx, &request.id, &boot, another, now).await?;
         if known.is_some_and(|known| known.boot_id != boot) {

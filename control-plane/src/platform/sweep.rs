@@ -49,6 +49,7 @@ impl Platform {
         nonces::forget(&mut tx, now.saturating_sub(USED_MS)).await?;
         logs::trim(&mut tx, super::logs::MAX_LINES).await?;
         commit(tx).await?;
+        self.forget_old_deeds().await?;
         self.collect_blobs().await?;
         self.forget_old_jobs().await?;
         self.forget_old_uptime().await?;

@@ -6,13 +6,18 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit;
 mod auth;
 mod blobs;
+mod conditional;
 mod deployments;
+mod docs;
 mod document;
 mod functions;
 mod idempotency;
 mod incidents;
+mod keys;
+mod limits;
 mod nodes;
 mod organisations;
 mod postgres;
@@ -21,7 +26,9 @@ mod registration;
 mod replicas;
 mod restart;
 mod s3;
+mod schemathesis;
 mod server;
+mod strangers;
 mod support;
 mod survivors;
 mod uptime;
