@@ -20,6 +20,7 @@ use crate::profile::Profile;
 
 mod incidents;
 mod jobs;
+mod keys;
 mod ledger;
 
 /// How long one long poll waits at the server.

@@ -61,7 +61,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlatformCommand {
-    /// Run a control plane, or manage its API keys.
+    /// Run a control plane.
     ControlPlane(ControlPlaneArgs),
     /// Run a node: an enclave with its host proxy and agent.
     Node(NodeArgs),
@@ -131,6 +131,15 @@ pub(crate) enum UserCommand {
     /// The most that may be spent: work stops before it is passed.
     #[command(subcommand)]
     Cap(crate::commands::ledger::CapCommand),
+    /// Make, list, rotate and revoke API keys.
+    #[command(subcommand)]
+    Key(crate::commands::key::KeyCommand),
+    /// What the organisation's keys did and were refused, the latest first.
+    Audit {
+        /// Most entries.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// Check or show attestation documents.
     #[command(subcommand)]
     Attest(AttestCommand),

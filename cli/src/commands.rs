@@ -19,6 +19,7 @@ mod gateway;
 mod incidents;
 mod invoke;
 pub(crate) mod job;
+pub(crate) mod key;
 pub(crate) mod ledger;
 mod login;
 mod manage;
@@ -93,6 +94,8 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Invoice { month } => ledger::invoice(context, month).await,
         UserCommand::Entries { after } => ledger::entries(context, after).await,
         UserCommand::Cap(command) => ledger::cap(context, command).await,
+        UserCommand::Key(command) => key::run(context, command).await,
+        UserCommand::Audit { limit } => key::audit(context, limit).await,
         UserCommand::Invoke(args) => invoke::run(context, args).await,
         UserCommand::Attest(AttestCommand::Verify(args)) => attest::verify(context, args).await,
         UserCommand::Attest(AttestCommand::Inspect { document }) => {

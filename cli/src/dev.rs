@@ -150,6 +150,7 @@ async fn start(
     let mut arguments = words([
         ("node", None),
         ("--control-plane", Some(url.into())),
+        ("--api-key-file", Some(layout.api_key().into())),
         ("--listen", Some(args.node_listen.to_string().into())),
         ("--data", Some(layout.node().into())),
         ("--price", Some(args.price.to_string().into())),
@@ -247,7 +248,7 @@ fn write_policy(layout: &Layout, enclave: &DevEnclave) -> Result<String, CliErro
 
 /// The API key of this data folder, made at the first start.
 async fn api_key(layout: &Layout) -> Result<String, CliError> {
-    let file = layout.dir.join("api-key");
+    let file = layout.api_key();
     if let Ok(key) = std::fs::read_to_string(&file) {
         return Ok(key.trim().to_owned());
     }
@@ -299,6 +300,10 @@ impl Layout {
 
     fn control_plane(&self) -> PathBuf {
         self.dir.join("control-plane")
+    }
+
+    fn api_key(&self) -> PathBuf {
+        self.dir.join("api-key")
     }
 
     fn node(&self) -> PathBuf {

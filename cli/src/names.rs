@@ -57,6 +57,8 @@ impl Command {
                 UserCommand::Logs(_) => "logs",
                 UserCommand::Invoke(_) => "invoke",
                 UserCommand::Job(_) => "job",
+                UserCommand::Key(_) => "key",
+                UserCommand::Audit { .. } => "audit",
                 UserCommand::Balance => "balance",
                 UserCommand::Usage => "usage",
                 UserCommand::Invoice { .. } => "invoice",

@@ -11,8 +11,8 @@ use nacre_telemetry::endpoint::MetricsArgs;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::ControlPlane;
 use crate::config::{self, Config, Database, ObjectsAt};
-use crate::{ControlPlane, keys};
 
 mod watchers;
 
@@ -21,7 +21,7 @@ mod watchers;
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ControlPlaneArgs {
     #[command(subcommand)]
-    keys: Option<KeyCommand>,
+    watchers: Option<watchers::WatcherCommand>,
     /// Address to listen on. Anything but loopback needs --behind-tls-proxy.
     #[arg(long, value_name = "ADDR", default_value_t = config::DEFAULT_LISTEN)]
     listen: SocketAddr,
@@ -55,7 +55,10 @@ pub struct ControlPlaneArgs {
     metrics: MetricsArgs,
     #[command(flatten)]
     ledger: config::LedgerArgs,
-    /// A proxy in front terminates TLS: allow an address other than loopback.
+    #[command(flatten)]
+    limits: config::LimitArgs,
+    /// A proxy in front terminates TLS: allow an address other than loopback, and take the last address in its
+    /// X-Forwarded-For for the caller's.
     #[arg(long)]
     behind_tls_proxy: bool,
     /// Stop when standard input ends, so that the server ends with the program that started it.
@@ -100,46 +103,15 @@ impl core::fmt::Debug for DatabaseArgs {
     }
 }
 
-#[derive(Debug, Clone, clap::Subcommand)]
-enum KeyCommand {
-    /// Make an API key and print it, once.
-    CreateKey {
-        #[command(flatten)]
-        storage: DatabaseArgs,
-        /// What the key is for.
-        #[arg(long)]
-        name: String,
-    },
-    /// List API keys: id, created, revoked (Unix milliseconds), name.
-    ListKeys {
-        #[command(flatten)]
-        storage: DatabaseArgs,
-    },
-    /// Refuse an API key from now on.
-    RevokeKey {
-        #[command(flatten)]
-        storage: DatabaseArgs,
-        /// The 16 hex digits after `nacre_`.
-        #[arg(long)]
-        id: String,
-    },
-    #[command(flatten)]
-    Watchers(watchers::WatcherCommand),
-}
-
 /// Does what the arguments say; a server runs until it is told to stop.
 pub async fn run(args: ControlPlaneArgs) -> anyhow::Result<()> {
-    match &args.keys {
-        Some(command) => run_keys(command).await,
-        None => serve(&args).await,
+    if let Some(command) = &args.watchers {
+        return watchers::run(command).await;
     }
-}
-
-async fn serve(args: &ControlPlaneArgs) -> anyhow::Result<()> {
     // Listened for before anything starts, so that no signal falls between.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let config = configure(args)?;
+    let config = configure(&args)?;
     if config.roots.kind() == RootKind::Development {
         tracing::warn!("DEVELOPMENT ROOT: nodes prove nothing to anybody else");
     }
@@ -182,6 +154,8 @@ fn configure(args: &ControlPlaneArgs) -> anyhow::Result<Config> {
         jobs: args.jobs.config(),
         uptime: args.uptime.config()?,
         ledger: args.ledger.config(),
+        rates: args.limits.rates(),
+        audit_kept: args.limits.audit_kept(),
         behind_tls_proxy: args.behind_tls_proxy,
         metrics: args.metrics.clone(),
         database,
@@ -205,25 +179,6 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         path.display()
     );
     Ok(bytes)
-}
-
-async fn run_keys(command: &KeyCommand) -> anyhow::Result<()> {
-    match command {
-        KeyCommand::CreateKey { storage, name } => {
-            println!("{}", keys::create(&storage.database()?, name).await?.key);
-        }
-        KeyCommand::ListKeys { storage } => {
-            for key in keys::list(&storage.database()?).await? {
-                let revoked = key
-                    .revoked_ms
-                    .map_or_else(|| "-".to_owned(), |at| at.to_string());
-                println!("{}\t{}\t{revoked}\t{}", key.id, key.created_ms, key.name);
-            }
-        }
-        KeyCommand::RevokeKey { storage, id } => keys::revoke(&storage.database()?, id).await?,
-        KeyCommand::Watchers(command) => watchers::run(command).await?,
-    }
-    Ok(())
 }
 
 /// Ends when standard input does. A thread of its own reads it: a runtime's blocking thread would keep the runtime from

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 mod database;
 mod jobs;
 mod ledger;
+mod limits;
 mod uptime;
 
 pub use database::Database;
@@ -19,6 +20,8 @@ pub(crate) use jobs::JobsArgs;
 pub use jobs::JobsConfig;
 pub(crate) use ledger::LedgerArgs;
 pub use ledger::LedgerConfig;
+pub(crate) use limits::LimitArgs;
+pub use limits::{DEFAULT_AUDIT_KEPT, RateLimits};
 pub(crate) use uptime::UptimeArgs;
 pub use uptime::UptimeConfig;
 
@@ -116,7 +119,12 @@ pub struct Config {
     pub uptime: UptimeConfig,
     /// Rules of the ledger.
     pub ledger: LedgerConfig,
-    /// Whether something in front speaks TLS, so that an address other than loopback is safe.
+    /// How often may be asked.
+    pub rates: RateLimits,
+    /// How long the audit log is kept.
+    pub audit_kept: Duration,
+    /// Whether something in front speaks TLS, so that an address other than loopback is safe. It names its callers in
+    /// `X-Forwarded-For`.
     pub behind_tls_proxy: bool,
     /// Where metrics are read, if anywhere.
     pub metrics: MetricsArgs,
@@ -140,6 +148,8 @@ impl Config {
             jobs: JobsConfig::default(),
             uptime: UptimeConfig::default(),
             ledger: LedgerConfig::default(),
+            rates: RateLimits::default(),
+            audit_kept: DEFAULT_AUDIT_KEPT,
             behind_tls_proxy: false,
             metrics: MetricsArgs::default(),
             clock: Clock::system(),

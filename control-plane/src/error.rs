@@ -15,11 +15,13 @@ use crate::store::StoreError;
 
 mod commands;
 mod jobs;
+mod keys;
 mod ledger;
 mod uptime;
 
 pub use commands::CommandError;
 pub use jobs::JobError;
+pub use keys::KeyRefused;
 pub use ledger::LedgerError;
 pub use uptime::UptimeError;
 
@@ -38,6 +40,21 @@ pub enum Error {
     /// A valid token that does not open this door.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// A valid key without the scope that this needs.
+    #[error("this needs a key with the scope {0}")]
+    ScopeMissing(String),
+    /// More than the rate allows.
+    #[error("too many requests: ask again in {after_s} s")]
+    RateLimited {
+        /// Seconds until the next one is taken.
+        after_s: u64,
+    },
+    /// What is there is not what `If-Match` names.
+    #[error("it was changed since: look at it again, then decide")]
+    PreconditionFailed,
+    /// A key that is not made, rotated or shown.
+    #[error(transparent)]
+    Key(#[from] KeyRefused),
     /// No such blob.
     #[error("no blob {0} is stored")]
     BlobNotFound(Digest),
@@ -139,6 +156,12 @@ pub enum RequestError {
     /// The query string.
     #[error("in the query: {0}")]
     Query(String),
+    /// `after` is not the `next` of a page.
+    #[error("after must be `next` of the page before, of the same list")]
+    Cursor,
+    /// `If-Match` is no list of entity tags.
+    #[error("If-Match must be `*` or entity tags in quotes, separated by commas")]
+    IfMatch,
     /// Not `application/json`.
     #[error("the body must have `Content-Type: application/json`")]
     ContentType,
@@ -327,6 +350,14 @@ impl Error {
                 "No valid token came with the request.",
             ),
             Self::Forbidden(_) => (403, "forbidden", "The token does not allow this."),
+            Self::ScopeMissing(_) => (403, "scope-missing", "The key lacks a scope."),
+            Self::RateLimited { .. } => (429, "rate-limited", "Too many requests came."),
+            Self::PreconditionFailed => (
+                412,
+                "precondition-failed",
+                "It is not what the caller takes it for.",
+            ),
+            Self::Key(error) => error.kind(),
             Self::BlobNotFound(_) => (404, "blob-not-found", "There is no such blob."),
             Self::FunctionNotFound(_) => (404, "function-not-found", "There is no such function."),
             Self::VersionNotFound(..) => (404, "version-not-found", "There is no such version."),
@@ -403,6 +434,8 @@ impl RequestError {
         match self {
             Self::Path(_) => (400, "path-invalid", "The path cannot be read."),
             Self::Query(_) => (400, "query-invalid", "The query cannot be read."),
+            Self::Cursor => (400, "cursor-invalid", "The cursor is none of this list."),
+            Self::IfMatch => (400, "if-match-invalid", "If-Match cannot be read."),
             Self::ContentType => (415, "content-type", "The body is not declared as JSON."),
             Self::Syntax(_) => (400, "json-syntax", "The body is not JSON."),
             Self::Shape(_) => (422, "json-invalid", "The body's JSON has another shape."),

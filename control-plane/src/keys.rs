@@ -191,7 +191,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), KeyError> {
 }
 
 /// Milliseconds of the end of the year 9999.
-const END_OF_TIME_MS: u64 = 253_402_300_800_000;
+pub(crate) const END_OF_TIME_MS: u64 = 253_402_300_800_000;
 
 fn end_of(now_ms: u64, lifetime: Duration) -> Result<u64, KeyError> {
     let lifetime = u64::try_from(lifetime.as_millis()).map_err(|_| KeyError::Lifetime)?;

@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::ServiceExt as _;
 
-use crate::api;
+use crate::api::{self, Peer};
 use crate::config::{Config, Database};
 use crate::error::Error;
 use crate::keys::make_folder;
@@ -117,7 +117,7 @@ impl ControlPlane {
         };
         let metrics = config.metrics.serve_read(read).await?;
         let stop = watch::Sender::new(false);
-        let router = api::router(Arc::clone(&platform));
+        let router = api::router(Arc::clone(&platform), &config);
         let serving = tokio::spawn(serve(listener, router, stop.subscribe()));
         let every = config.offline_after / 10;
         let sweeping = tokio::spawn(sweep(Arc::clone(&platform), every, stop.subscribe()));
@@ -190,8 +190,8 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
-                let connection = connection(stream, router.clone(), stop.clone());
+            Ok((stream, peer, place)) => {
+                let connection = connection(stream, peer, router.clone(), stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -215,18 +215,24 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((stream, Peer(peer), place))
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
-    let service = hyper::service::service_fn(move |request: hyper::Request<_>| {
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request.map(Body::new))
     });
     let serving = http1::Builder::new()

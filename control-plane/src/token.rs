@@ -33,6 +33,19 @@ impl KeyId {
     }
 }
 
+/// A text that is no key's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key's id must be the 16 lowercase hex digits after `nacre_`")]
+pub struct KeyIdError;
+
+impl core::str::FromStr for KeyId {
+    type Err = KeyIdError;
+
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        Self::parse(text).ok_or(KeyIdError)
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

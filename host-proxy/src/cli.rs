@@ -94,6 +94,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
     let listening_on = proxy.address().clone();
     let agent_config = AgentConfig {
         control_plane: args.control_plane.clone(),
+        api_key: args.api_key()?,
         identity: data.identity().clone(),
         endpoint: args
             .advertise

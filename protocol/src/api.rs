@@ -2,6 +2,7 @@
 //!
 //! Paths, status codes and errors are in the server's OpenAPI document (`GET /openapi.json`).
 
+pub mod audit;
 pub mod commands;
 pub mod incidents;
 pub mod jobs;
@@ -206,6 +207,9 @@ pub struct Node {
     pub reserved_bytes: u64,
     /// Whether it reported within the last lease period.
     pub online: bool,
+    /// Whether it was registered for the asker's organisation.
+    #[serde(default)]
+    pub own: bool,
     /// The run of the enclave that it last registered.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub boot_id: BootId,

@@ -44,11 +44,19 @@ pub(super) fn refuse(error: &Error) -> Response {
             HeaderValue::from_static("Bearer realm=\"nacre\""),
         );
     }
+    if let Error::RateLimited { after_s } = error {
+        headers.insert(RETRY_AFTER, HeaderValue::from(*after_s));
+    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response.extensions_mut().insert(Code(problem.code));
     response
 }
+
+/// The code of a refusal, beside the answer.
+#[derive(Debug, Clone)]
+pub(super) struct Code(pub(super) String);
 
 /// 200 with JSON.
 pub(super) fn ok(body: &impl Serialize) -> Response {

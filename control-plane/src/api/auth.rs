@@ -1,12 +1,12 @@
-//! Who asks: bearer tokens in the `Authorization` header.
+//! Who asks: what the guard found ([`super::guard`]).
 
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use nacre_protocol::ids::NodeId;
 
 use super::Shared;
 use super::answer::Refusal;
+use super::guard::bearer;
 use crate::error::Error;
 use crate::platform::{Key, Principal};
 
@@ -16,22 +16,38 @@ pub(super) struct Caller(pub(super) Principal);
 impl FromRequestParts<Shared> for Caller {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, platform: &Shared) -> Result<Self, Refusal> {
-        Ok(Self(platform.authenticate(bearer(parts)?).await?))
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Refusal> {
+        let principal = parts.extensions.get::<Principal>();
+        Ok(Self(principal.ok_or(Error::Unauthenticated)?.clone()))
     }
 }
 
-/// The holder of an API key.
+/// The holder of an API key with the scopes that the operation names.
 pub(super) struct KeyHolder(pub(super) Key);
 
 impl FromRequestParts<Shared> for KeyHolder {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, platform: &Shared) -> Result<Self, Refusal> {
-        match platform.authenticate(bearer(parts)?).await? {
+        match Caller::from_request_parts(parts, platform).await?.0 {
             Principal::Key(key) => Ok(Self(key)),
             Principal::Node(_) => Err(Error::Forbidden("this needs an API key").into()),
         }
+    }
+}
+
+/// The same, where somebody without a token is served too.
+pub(super) struct PerhapsKeyHolder(pub(super) Option<Key>);
+
+impl FromRequestParts<Shared> for PerhapsKeyHolder {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, platform: &Shared) -> Result<Self, Refusal> {
+        if parts.extensions.get::<Principal>().is_none() {
+            return Ok(Self(None));
+        }
+        let KeyHolder(key) = KeyHolder::from_request_parts(parts, platform).await?;
+        Ok(Self(Some(key)))
     }
 }
 
@@ -57,28 +73,12 @@ impl FromRequestParts<Shared> for NodeCaller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, platform: &Shared) -> Result<Self, Refusal> {
-        let token = bearer(parts)?;
-        match platform.authenticate(token).await? {
+        match Caller::from_request_parts(parts, platform).await?.0 {
             Principal::Node(id) => Ok(Self {
                 id,
-                token: token.to_owned(),
+                token: bearer(&parts.headers)?.to_owned(),
             }),
             Principal::Key(_) => Err(Error::Forbidden("this needs the node's token").into()),
         }
-    }
-}
-
-/// The token of exactly one `Authorization: Bearer` header (RFC 6750 §2.1).
-fn bearer(parts: &Parts) -> Result<&str, Error> {
-    let mut all = parts.headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (all.next(), all.next()) else {
-        return Err(Error::Unauthenticated);
-    };
-    let text = value.to_str().map_err(|_| Error::Unauthenticated)?;
-    let (scheme, token) = text.split_once(' ').ok_or(Error::Unauthenticated)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token.trim())
-    } else {
-        Err(Error::Unauthenticated)
     }
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use nacre_protocol::digest::Digest;
@@ -38,7 +38,7 @@ struct BlobBytes(Vec<u8>);
         (status = 413, description = "`blob-too-large`"),
         (status = 422, description = "`digest-mismatch`: the bytes have another digest"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:write"])),
 )]
 pub(super) async fn put(
     State(platform): State<Shared>,
@@ -68,7 +68,7 @@ pub(super) async fn put(
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`blob-not-found`"),
     ),
-    security(("api_key" = []), ("node_token" = [])),
+    security(("api_key" = ["functions:read"]), ("node_token" = [])),
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,
@@ -76,7 +76,7 @@ pub(super) async fn get(
     InPath(digest): InPath<Digest>,
 ) -> Result<Response, Refusal> {
     let blob = platform.blob(&digest, &principal).await?;
-    Ok(head_of(blob.size, Body::from_stream(blob.bytes)))
+    Ok(head_of(&digest, blob.size, Body::from_stream(blob.bytes)))
 }
 
 /// Whether the blob is stored, and its length.
@@ -91,7 +91,7 @@ pub(super) async fn get(
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`blob-not-found`"),
     ),
-    security(("api_key" = []), ("node_token" = [])),
+    security(("api_key" = ["functions:read"]), ("node_token" = [])),
 )]
 pub(super) async fn head(
     State(platform): State<Shared>,
@@ -99,13 +99,14 @@ pub(super) async fn head(
     InPath(digest): InPath<Digest>,
 ) -> Result<Response, Refusal> {
     let size = platform.blob_size(&digest, &principal).await?;
-    Ok(head_of(size, Body::empty()))
+    Ok(head_of(&digest, size, Body::empty()))
 }
 
-fn head_of(size: u64, body: Body) -> Response {
+fn head_of(digest: &Digest, size: u64, body: Body) -> Response {
     let headers = [
         (CONTENT_TYPE, "application/octet-stream".to_owned()),
         (CONTENT_LENGTH, size.to_string()),
+        (ETAG, format!("\"{digest}\"")),
     ];
     (headers, body).into_response()
 }

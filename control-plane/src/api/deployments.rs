@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::answer::{Refusal, ok};
 use super::auth::KeyHolder;
-use super::extract::{InBody, InPath, InQuery};
+use super::extract::{IfMatch, InBody, InPath, InQuery};
 use super::functions::to_its_end;
 use crate::platform::Answer;
 
@@ -24,29 +24,32 @@ use crate::platform::Answer;
     path = "/v1/deployments",
     operation_id = "createDeployment",
     tag = "deployments",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the answer is kept for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the answer is kept for 24 h"), ("If-Match" = Option<String>, Header, description = "`ETag` of `GET /v1/functions/{name}`: refused with 412 if the function, its versions or its deployment changed since")),
     request_body = CreateDeployment,
     responses(
         (status = 201, description = "The deployment, placed as far as nodes fit", body = Deployment),
-        (status = 400, description = "`json-syntax`, `body-incomplete`, `idempotency-key-invalid`"),
+        (status = 400, description = "`json-syntax`, `body-incomplete`, `idempotency-key-invalid`, `if-match-invalid`"),
         (status = 404, description = "`function-not-found`, `version-not-found`"),
         (status = 409, description = "`idempotency-key-reused`"),
+        (status = 412, description = "`precondition-failed`"),
         (status = 413, description = "`body-too-long`"),
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `replicas-out-of-range`, `price-out-of-range`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:write"])),
 )]
 pub(super) async fn create(
     State(platform): State<Shared>,
     KeyHolder(key): KeyHolder,
+    IfMatch(only_if): IfMatch,
     body: InBody<CreateDeployment>,
 ) -> Result<Answer, Refusal> {
     let once = body.once(&key)?;
     let organisation = key.organisation;
     let work = async move {
         let order = &body.value;
-        platform.deploy(&organisation, order, once.as_ref()).await
+        let deployed = platform.deploy(&organisation, order, &only_if, once.as_ref());
+        deployed.await
     };
     Ok(to_its_end(work).await?)
 }
@@ -82,7 +85,7 @@ fn loading() -> FunctionState {
         (status = 400, description = "`path-invalid`, `query-invalid`"),
         (status = 404, description = "`deployment-not-found`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"])),
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,

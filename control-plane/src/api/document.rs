@@ -1,5 +1,8 @@
 //! The OpenAPI document: collected from the handlers, then finished with what all of them share.
 
+mod headers;
+
+use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::{MethodRouter, get};
 use nacre_protocol::problem::{PROBLEM_JSON, Problem};
@@ -16,7 +19,7 @@ use super::Shared;
         title = "Nacre control plane",
         description = "Functions, deployments and nodes. Errors are RFC 9457 problem details with a stable `code`."
     ),
-    paths(itself),
+    paths(itself, super::docs::page),
     components(schemas(Problem)),
     tags(
         (name = "functions", description = "Functions, their versions and logs"),
@@ -24,6 +27,7 @@ use super::Shared;
         (name = "jobs", description = "Calls whose callers come back later"),
         (name = "ledger", description = "Money: balance, entries, spending caps and invoices"),
         (name = "blobs", description = "Content-addressed files"),
+        (name = "keys", description = "API keys, and what was done with them"),
         (name = "nodes", description = "Machines that run functions"),
         (name = "uptime", description = "What watchers see of nodes, and what follows from it"),
         (name = "probes", description = "For whoever watches the process"),
@@ -59,14 +63,19 @@ pub(super) fn finish(mut document: OpenApi) -> OpenApi {
         http.description = Some(description.to_owned());
         SecurityScheme::Http(http)
     };
-    components.add_security_scheme("api_key", scheme("An API key: `nacre_<id>_<secret>`."));
+    components.add_security_scheme(
+        "api_key",
+        scheme(
+            "An API key: `nacre_<id>_<secret>`. An operation needs the scopes that it lists, or one of several sets of them.",
+        ),
+    );
     components.add_security_scheme(
         "node_token",
         scheme("A node's token, from `POST /v1/nodes`; it opens the node's own paths."),
     );
     for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
-            finish_operation(operation);
+        for (method, operation) in operations(item) {
+            finish_operation(&method, operation);
         }
     }
     document
@@ -78,7 +87,7 @@ pub(super) fn route(document: &OpenApi) -> MethodRouter<Shared> {
     get(move || async move { ([(CONTENT_TYPE, "application/json")], json) })
 }
 
-fn finish_operation(operation: &mut Operation) {
+fn finish_operation(method: &Method, operation: &mut Operation) {
     let requires = |name: &str| {
         let schemes = operation.security.iter().flatten();
         schemes
@@ -88,11 +97,16 @@ fn finish_operation(operation: &mut Operation) {
     let guarded = requires("api_key") || requires("node_token");
     let responses = &mut operation.responses.responses;
     if guarded {
-        for (status, text) in [("401", "`unauthenticated`"), ("403", "`forbidden`")] {
+        for (status, text) in [
+            ("401", "`unauthenticated`"),
+            ("403", "`forbidden`, `scope-missing`"),
+        ] {
             let response = || RefOr::T(Response::new(text));
             responses.entry(status.to_owned()).or_insert_with(response);
         }
     }
+    headers::describe(method, guarded, operation);
+    let responses = &mut operation.responses.responses;
     let other = || {
         RefOr::T(Response::new(
             "Any other problem, such as `internal` or `timeout`",
@@ -101,7 +115,7 @@ fn finish_operation(operation: &mut Operation) {
     responses.entry("default".to_owned()).or_insert_with(other);
     for (status, response) in responses {
         if let RefOr::T(response) = response
-            && !status.starts_with('2')
+            && !matches!(status.as_bytes(), [b'2', ..] | b"304")
         {
             response
                 .content
@@ -116,14 +130,16 @@ fn problem() -> Content {
         .build()
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.delete,
-        &mut item.head,
-    ]
-    .into_iter()
-    .flatten()
+/// The operations of a path, with their methods.
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+        (Method::HEAD, &mut item.head),
+        (Method::PATCH, &mut item.patch),
+    ];
+    let all = all.into_iter();
+    all.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }

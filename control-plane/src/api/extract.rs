@@ -6,7 +6,7 @@ use core::str::FromStr;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use nacre_protocol::api::IDEMPOTENCY_KEY;
@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::answer::Refusal;
 use crate::error::{MAX_JSON, RequestError};
-use crate::platform::{DEFAULT_PAGE, Idempotency, Key, MAX_PAGE};
+use crate::platform::{DEFAULT_PAGE, Idempotency, Key, MAX_PAGE, OnlyIf};
 
 /// The only parameter of a path.
 pub(super) struct InPath<T>(pub(super) T);
@@ -101,6 +101,33 @@ impl<T> InBody<T> {
         let (method, path) = (&self.method, &self.path);
         let key = key.to_owned();
         Ok(Some(Idempotency::new(of, key, method, path, &self.bytes)))
+    }
+}
+
+/// `If-Match`: what the caller takes for what is there.
+pub(super) struct IfMatch(pub(super) OnlyIf);
+
+impl FromRequestParts<Shared> for IfMatch {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Refusal> {
+        let mut tags = Vec::new();
+        for value in parts.headers.get_all(IF_MATCH) {
+            let value = value.to_str().map_err(|_| RequestError::IfMatch)?;
+            for tag in value.split(',').map(str::trim) {
+                let bare = tag.strip_prefix("W/").unwrap_or(tag);
+                let quoted = bare.len() >= 2 && bare.starts_with('"') && bare.ends_with('"');
+                if !quoted && tag != "*" {
+                    return Err(RequestError::IfMatch.into());
+                }
+                tags.push(tag.to_owned());
+            }
+        }
+        Ok(Self(match tags {
+            tags if tags.is_empty() => OnlyIf::Always,
+            tags if tags.iter().any(|tag| tag == "*") => OnlyIf::Something,
+            tags => OnlyIf::Tags(tags),
+        }))
     }
 }
 

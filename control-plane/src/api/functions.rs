@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use super::Shared;
 use super::answer::{Refusal, ok};
 use super::auth::KeyHolder;
-use super::extract::{InBody, InPath, InQuery, PageQuery};
+use super::extract::{IfMatch, InBody, InPath, InQuery, PageQuery};
 use crate::error::Error;
 use crate::platform::Answer;
 
@@ -31,7 +31,7 @@ use crate::platform::Answer;
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `blob-missing`, `layer-size`, `bundle-invalid`, `manifest-invalid`, `model-missing`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:write"])),
 )]
 pub(super) async fn create(
     State(platform): State<Shared>,
@@ -56,9 +56,9 @@ pub(super) async fn create(
     params(PageQuery),
     responses(
         (status = 200, description = "A page of functions", body = Page<Function>),
-        (status = 400, description = "`query-invalid`"),
+        (status = 400, description = "`query-invalid`, `cursor-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"])),
 )]
 pub(super) async fn list(
     State(platform): State<Shared>,
@@ -81,7 +81,7 @@ pub(super) async fn list(
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`function-not-found`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"])),
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,
@@ -97,20 +97,26 @@ pub(super) async fn get(
     path = "/v1/functions/{name}",
     operation_id = "deleteFunction",
     tag = "functions",
-    params(("name" = String, Path, description = "The function's name")),
+    params(("name" = String, Path, description = "The function's name"), ("If-Match" = Option<String>, Header, description = "`ETag` of `GET /v1/functions/{name}`: refused with 412 if the function, its versions or its deployment changed since")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 400, description = "`path-invalid`"),
+        (status = 400, description = "`path-invalid`, `if-match-invalid`"),
         (status = 404, description = "`function-not-found`"),
+        (status = 412, description = "`precondition-failed`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:write"])),
 )]
 pub(super) async fn delete(
     State(platform): State<Shared>,
     KeyHolder(key): KeyHolder,
     InPath(name): InPath<FunctionName>,
+    IfMatch(only_if): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    to_its_end(async move { platform.delete_function(&key.organisation, &name).await }).await?;
+    let work = async move {
+        let deleted = platform.delete_function(&key.organisation, &name, &only_if);
+        deleted.await
+    };
+    to_its_end(work).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

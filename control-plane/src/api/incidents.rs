@@ -44,9 +44,9 @@ fn default_limit() -> u32 {
     params(IncidentsQuery),
     responses(
         (status = 200, description = "A page of incidents", body = Page<Incident>),
-        (status = 400, description = "`query-invalid`"),
+        (status = 400, description = "`query-invalid`, `cursor-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"]), ("api_key" = ["nodes"])),
 )]
 pub(super) async fn list(
     State(platform): State<Shared>,
@@ -69,14 +69,15 @@ pub(super) async fn list(
     params(PageQuery),
     responses(
         (status = 200, description = "A page of nodes", body = Page<Conduct>),
-        (status = 400, description = "`query-invalid`"),
+        (status = 400, description = "`query-invalid`, `cursor-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"]), ("api_key" = ["nodes"])),
 )]
 pub(super) async fn conduct(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InQuery(page): InQuery<PageQuery>,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.conduct(&page.after, page.limit()?).await?))
+    let page = platform.conduct(&key.organisation, &page.after, page.limit()?);
+    Ok(ok(&page.await?))
 }

@@ -47,7 +47,7 @@ pub(super) struct CarriedBytes(Vec<u8>);
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `deadline-out-of-range`, `price-out-of-range`, `webhook-invalid`, `job-malformed`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["jobs"])),
 )]
 pub(super) async fn create(
     State(platform): State<Shared>,
@@ -76,7 +76,7 @@ pub(super) async fn create(
         (status = 413, description = "`job-too-large`"),
         (status = 422, description = "`job-input-size`, `digest-mismatch`, `job-malformed`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["jobs"])),
 )]
 pub(super) async fn input(
     State(platform): State<Shared>,
@@ -119,7 +119,7 @@ pub(super) struct WaitQuery {
         (status = 400, description = "`path-invalid`, `query-invalid`"),
         (status = 404, description = "`job-not-found`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["jobs"])),
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,
@@ -140,13 +140,17 @@ pub(super) async fn get(
     tag = "jobs",
     params(("id" = String, Path, description = "The job's id")),
     responses(
-        (status = 200, description = "The result", body = inline(CarriedBytes), content_type = "application/octet-stream"),
+        (status = 200, description = "The result; sealed where the input was", content(
+            (inline(CarriedBytes) = "application/vnd.nacre.job-result.v1+cbor"),
+            (inline(CarriedBytes) = "application/vnd.nacre.sealed-job-result.v1+cbor"),
+        ),
+            headers(("nacre-job-receipt" = String, description = "What the enclave signed over it"))),
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`job-not-found`"),
         (status = 409, description = "`job-no-result`: there is none, or not yet"),
         (status = 410, description = "`job-result-deleted`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["jobs"])),
 )]
 pub(super) async fn result(
     State(platform): State<Shared>,
@@ -177,9 +181,9 @@ pub(super) async fn result(
     params(PageQuery),
     responses(
         (status = 200, description = "A page of jobs", body = Page<Job>),
-        (status = 400, description = "`query-invalid`"),
+        (status = 400, description = "`query-invalid`, `cursor-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["jobs"])),
 )]
 pub(super) async fn list(
     State(platform): State<Shared>,
@@ -202,7 +206,7 @@ pub(super) async fn list(
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`job-not-found`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["jobs"])),
 )]
 pub(super) async fn delete(
     State(platform): State<Shared>,
@@ -221,7 +225,7 @@ pub(super) async fn delete(
     operation_id = "getWebhookSecret",
     tag = "jobs",
     responses((status = 200, description = "The key", body = WebhookSecret)),
-    security(("api_key" = [])),
+    security(("api_key" = ["jobs"])),
 )]
 pub(super) async fn webhook_secret(
     State(platform): State<Shared>,

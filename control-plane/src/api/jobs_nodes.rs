@@ -98,7 +98,10 @@ pub(super) async fn take(
     tag = "nodes",
     params(("id" = String, Path, description = "The node's id"), ("job" = String, Path, description = "The job's id"), AttemptQuery),
     responses(
-        (status = 200, description = "The input", body = inline(CarriedBytes), content_type = "application/octet-stream"),
+        (status = 200, description = "The input; sealed where the job is", content(
+            (inline(CarriedBytes) = "application/vnd.nacre.job-input.v1+cbor"),
+            (inline(CarriedBytes) = "application/vnd.nacre.sealed-job.v1+cbor"),
+        )),
         (status = 400, description = "`path-invalid`, `query-invalid`"),
         (status = 404, description = "`job-not-found`"),
         (status = 409, description = "`job-attempt-over`, `job-ended`"),

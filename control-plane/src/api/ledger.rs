@@ -57,7 +57,7 @@ pub(super) async fn usage(
     operation_id = "getBalance",
     tag = "ledger",
     responses((status = 200, description = "The balance", body = Balance)),
-    security(("api_key" = [])),
+    security(("api_key" = ["billing"])),
 )]
 pub(super) async fn balance(
     State(platform): State<Shared>,
@@ -98,7 +98,7 @@ fn default_limit() -> u32 {
         (status = 200, description = "A page of entries", body = Page<LedgerEntry>),
         (status = 400, description = "`query-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["billing"])),
 )]
 pub(super) async fn entries(
     State(platform): State<Shared>,
@@ -119,7 +119,7 @@ pub(super) async fn entries(
     operation_id = "listCaps",
     tag = "ledger",
     responses((status = 200, description = "All of them", body = Page<SpendingCap>)),
-    security(("api_key" = [])),
+    security(("api_key" = ["billing"])),
 )]
 pub(super) async fn caps(
     State(platform): State<Shared>,
@@ -146,7 +146,7 @@ pub(super) async fn caps(
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `cap-out-of-range`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["billing"])),
 )]
 pub(super) async fn set_cap(
     State(platform): State<Shared>,
@@ -182,7 +182,7 @@ pub(super) struct CapQuery {
         (status = 400, description = "`query-invalid`"),
         (status = 404, description = "`cap-not-found`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["billing"])),
 )]
 pub(super) async fn remove_cap(
     State(platform): State<Shared>,
@@ -210,7 +210,7 @@ pub(super) async fn remove_cap(
         (status = 200, description = "A page of invoices", body = Page<Invoice>),
         (status = 400, description = "`query-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["billing"])),
 )]
 pub(super) async fn invoices(
     State(platform): State<Shared>,
@@ -237,7 +237,7 @@ pub(super) async fn invoices(
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`invoice-not-found`: it has not begun"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["billing"])),
 )]
 pub(super) async fn invoice(
     State(platform): State<Shared>,

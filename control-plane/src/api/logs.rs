@@ -48,7 +48,7 @@ fn default_limit() -> u32 {
         (status = 400, description = "`path-invalid`, `query-invalid`"),
         (status = 404, description = "`function-not-found`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"])),
 )]
 pub(super) async fn get(
     State(platform): State<Shared>,

@@ -1,18 +1,24 @@
 //! HTTP: paths, tokens, bodies and errors. What requests do is in [`crate::platform`].
 
 mod answer;
+mod audit;
 mod auth;
 mod blobs;
 mod deployments;
+mod docs;
 mod document;
+mod etag;
 mod extract;
 mod functions;
 mod gate;
+mod guard;
 mod health;
 mod incidents;
 mod jobs;
 mod jobs_nodes;
+mod keys;
 mod ledger;
+mod limits;
 mod logs;
 mod nodes;
 mod rollouts;
@@ -22,16 +28,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use nacre_protocol::uptime::MAX_REVEAL;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::config::Config;
 use crate::error::{Error, MAX_JSON};
 use crate::meters;
 use crate::platform::Platform;
 use answer::refuse;
 use gate::Gate;
+use guard::Guard;
+pub(crate) use limits::Peer;
 
 /// Requests, other than uploads and long polls, that are worked on at a time.
 const MAX_REQUESTS: usize = 256;
@@ -51,13 +60,17 @@ const MAX_COMMIT: usize = 4096;
 pub(crate) type Shared = Arc<Platform>;
 
 /// The whole API, and its OpenAPI document.
-pub(crate) fn router(platform: Shared) -> Router {
+pub(crate) fn router(platform: Shared, config: &Config) -> Router {
     let (router, document) = described().split_for_parts();
     let document = document::finish(document);
+    let guard = Guard::new(Arc::clone(&platform), &document, config);
     router
         .route("/openapi.json", document::route(&document))
+        .route("/docs", docs::route(&document))
         .method_not_allowed_fallback(|| async { refuse(&Error::NoSuchMethod) })
         .fallback(|| async { refuse(&Error::NoSuchPath) })
+        .layer(from_fn(etag::pass))
+        .layer(from_fn_with_state(guard, guard::pass))
         .layer(from_fn_with_state(Arc::clone(&platform), meters::observe))
         .with_state(platform)
 }
@@ -117,6 +130,10 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::webhook_secret))
         .routes(routes!(jobs_nodes::started))
         .routes(routes!(jobs_nodes::failed))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::get, keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(audit::list))
         .routes(routes!(nodes::observed))
         .routes(routes!(uptime::schedule))
         .routes(routes!(uptime::dispute))

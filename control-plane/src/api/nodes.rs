@@ -14,29 +14,54 @@ use utoipa::IntoParams;
 
 use super::Shared;
 use super::answer::{Refusal, json, ok};
-use super::auth::{KeyHolder, NodeCaller};
-use super::extract::{InBody, InPath, InQuery, PageQuery};
+use super::auth::{KeyHolder, NodeCaller, PerhapsKeyHolder};
+use super::extract::{InBody, InPath, InQuery, check_limit};
 use super::functions::to_its_end;
+use crate::platform::DEFAULT_PAGE;
 
-/// Lists nodes by id.
+/// Which nodes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NodeQuery {
+    /// Only nodes that were registered for the caller's organisation.
+    #[serde(default)]
+    #[param(default = false)]
+    own: bool,
+    /// `next` of the page before.
+    #[serde(default)]
+    after: String,
+    /// Most items, 1 to 1000; 100 if absent.
+    #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: u32,
+}
+
+fn default_limit() -> u32 {
+    DEFAULT_PAGE
+}
+
+/// Lists nodes by id: the market, which is the same for every organisation.
 #[utoipa::path(
     get,
     path = "/v1/nodes",
     operation_id = "listNodes",
     tag = "nodes",
-    params(PageQuery),
+    params(NodeQuery),
     responses(
         (status = 200, description = "A page of nodes", body = Page<Node>),
-        (status = 400, description = "`query-invalid`"),
+        (status = 400, description = "`query-invalid`, `cursor-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"]), ("api_key" = ["nodes"])),
 )]
 pub(super) async fn list(
     State(platform): State<Shared>,
-    _: KeyHolder,
-    InQuery(page): InQuery<PageQuery>,
+    KeyHolder(key): KeyHolder,
+    InQuery(query): InQuery<NodeQuery>,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.nodes(&page.after, page.limit()?).await?))
+    let limit = check_limit(query.limit)?;
+    let page = platform.nodes(&key.organisation, query.own, &query.after, limit);
+    Ok(ok(&page.await?))
 }
 
 /// Makes a nonce for one registration; no token is needed. It leaves nothing behind, and no two are alike, so there is no
@@ -57,7 +82,7 @@ pub(super) async fn challenge(State(platform): State<Shared>) -> Result<Response
 
 /// Registers a node, or its enclave's new boot. Instead of a token: the operator's signature, and evidence made for this
 /// nonce, operator and node. The nonce stands for the idempotency key: it registers once, and the answer, which holds a
-/// secret, is not kept. After a lost answer, register again with a new nonce; that voids the token that was lost.
+/// secret, is not kept. With an API key too, the node is its organisation's from then on; it stays its operator's alone. After a lost answer, register again with a new nonce; that voids the token that was lost.
 #[utoipa::path(
     post,
     path = "/v1/nodes",
@@ -73,13 +98,18 @@ pub(super) async fn challenge(State(platform): State<Shared>) -> Result<Response
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `endpoint-invalid`, `offer-out-of-range`"),
     ),
-    security(()),
+    security((), ("api_key" = ["nodes"])),
 )]
 pub(super) async fn register(
     State(platform): State<Shared>,
+    PerhapsKeyHolder(key): PerhapsKeyHolder,
     body: InBody<RegisterNode>,
 ) -> Result<Response, Refusal> {
-    let work = async move { platform.register_and_note(body.value).await };
+    let organisation = key.map(|key| key.organisation);
+    let work = async move {
+        let registered = platform.register_and_note(body.value, organisation.as_ref());
+        registered.await
+    };
     Ok(json(StatusCode::CREATED, &to_its_end(work).await?))
 }
 

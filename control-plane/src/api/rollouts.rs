@@ -34,7 +34,7 @@ use crate::platform::Answer;
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `canary-weight`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:write"])),
 )]
 pub(super) async fn set_canary(
     State(platform): State<Shared>,
@@ -71,7 +71,7 @@ pub(super) async fn set_canary(
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:write"])),
 )]
 pub(super) async fn promote(
     State(platform): State<Shared>,
@@ -105,7 +105,7 @@ pub(super) async fn promote(
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:write"])),
 )]
 pub(super) async fn roll_back(
     State(platform): State<Shared>,
@@ -140,7 +140,7 @@ pub(super) async fn roll_back(
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"])),
 )]
 pub(super) async fn demand(
     State(platform): State<Shared>,

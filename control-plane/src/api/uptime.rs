@@ -119,7 +119,7 @@ fn ticket(request: &Request) -> Result<RevealTicket, TicketError> {
         (status = 415, description = "`content-type`"),
         (status = 422, description = "`json-invalid`, `evidence-…`, `dispute-…`, or a result code of the evidence's"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["nodes"])),
 )]
 pub(super) async fn dispute(
     State(platform): State<Shared>,
@@ -164,7 +164,7 @@ fn whole_page() -> u64 {
         (status = 400, description = "`query-invalid`"),
         (status = 404, description = "`node-not-found`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"]), ("api_key" = ["nodes"])),
 )]
 pub(super) async fn report(
     State(platform): State<Shared>,
@@ -185,16 +185,17 @@ pub(super) async fn report(
     params(PageQuery),
     responses(
         (status = 200, description = "A page of slashes", body = Page<SlashRecord>),
-        (status = 400, description = "`query-invalid`"),
+        (status = 400, description = "`query-invalid`, `cursor-invalid`"),
     ),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"]), ("api_key" = ["nodes"])),
 )]
 pub(super) async fn slashes(
     State(platform): State<Shared>,
-    _: KeyHolder,
+    KeyHolder(key): KeyHolder,
     InQuery(page): InQuery<PageQuery>,
 ) -> Result<Response, Refusal> {
-    Ok(ok(&platform.slashes(&page.after, page.limit()?).await?))
+    let page = platform.slashes(&key.organisation, &page.after, page.limit()?);
+    Ok(ok(&page.await?))
 }
 
 /// Lists the watchers that may report, or might: who adds them is whoever runs the platform, so they are few.
@@ -204,7 +205,7 @@ pub(super) async fn slashes(
     operation_id = "listWatchers",
     tag = "uptime",
     responses((status = 200, description = "All watchers, by id", body = Vec<WatcherRecord>)),
-    security(("api_key" = [])),
+    security(("api_key" = ["functions:read"]), ("api_key" = ["nodes"])),
 )]
 pub(super) async fn watchers(
     State(platform): State<Shared>,
@@ -255,7 +256,7 @@ pub(super) async fn announce(
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`node-not-found`"),
     ),
-    security(("api_key" = []), ("node_token" = [])),
+    security(("api_key" = ["functions:read"]), ("api_key" = ["nodes"]), ("node_token" = [])),
 )]
 pub(super) async fn drains(
     State(platform): State<Shared>,

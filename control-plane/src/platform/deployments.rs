@@ -6,7 +6,8 @@ use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{DeploymentId, FunctionName, OrganisationName};
 use nacre_scheduler::Event;
 
-use super::{Answer, Idempotency, Platform, random_id};
+use super::functions::check_function;
+use super::{Answer, Idempotency, OnlyIf, Platform, random_id};
 use crate::error::Error;
 use crate::store::deployments::Place;
 use crate::store::ledger::spending;
@@ -20,6 +21,7 @@ impl Platform {
         &self,
         organisation: &OrganisationName,
         order: &CreateDeployment,
+        only_if: &OnlyIf,
         once: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         let asked = Asked::of(order)?;
@@ -29,6 +31,7 @@ impl Platform {
             return Ok(answer);
         }
         check_version(&mut tx, organisation, &order.function, &order.digest).await?;
+        check_function(&mut tx, &order.function, only_if).await?;
         let id = DeploymentId::from_random(random_id()?);
         let what = (&order.function, &order.digest);
         let replaced = deployments::insert(&mut tx, &id, what, &asked, Place::Live, now).await?;

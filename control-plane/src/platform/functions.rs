@@ -6,11 +6,13 @@ use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, OrganisationName};
 use nacre_protocol::manifest::{FunctionManifest, MANIFEST_FILE, MAX_MANIFEST, ManifestError};
 
-use super::{Answer, Idempotency, Platform};
+use super::{Answer, Idempotency, OnlyIf, Platform};
 use crate::error::{Error, VersionError};
 use crate::store::functions::{self, NewVersion};
 use crate::store::{Connection, StoreError, Transaction, blobs, commit, deployments, orders};
 
+/// What cursors of the list are sealed for.
+const LIST: &str = "functions";
 /// Versions of a function that are kept beside those that deployments name.
 pub(super) const MAX_VERSIONS: u32 = 100;
 
@@ -106,15 +108,19 @@ impl Platform {
         after: &str,
         limit: u32,
     ) -> Result<Page<Function>, Error> {
+        let name = |text: &str| text.parse::<FunctionName>().ok();
+        let after = self.cursors.open(LIST, organisation, after, name)?;
+        let after = after.as_ref().map_or("", FunctionName::as_str);
         let mut tx = self.store.read().await?;
-        let mut names = functions::names(&mut tx, organisation, after, limit + 1).await?;
-        let more = names.len() > limit as usize;
-        names.truncate(limit as usize);
-        let next = names.last().filter(|_| more).map(ToString::to_string);
-        let mut items = Vec::with_capacity(names.len());
-        for name in names {
+        let names = functions::names(&mut tx, organisation, after, limit + 1).await?;
+        let page = self
+            .cursors
+            .page(LIST, organisation, names, limit, ToString::to_string);
+        let mut items = Vec::with_capacity(page.items.len());
+        for name in page.items {
             items.push(assemble(&mut tx, name).await?);
         }
+        let next = page.next;
         Ok(Page { items, next })
     }
 
@@ -136,12 +142,14 @@ impl Platform {
         &self,
         organisation: &OrganisationName,
         name: &FunctionName,
+        only_if: &OnlyIf,
     ) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
         if !functions::exists(&mut tx, name, organisation).await? {
             return Err(Error::FunctionNotFound(name.clone()));
         }
+        check_function(&mut tx, name, only_if).await?;
         let gone = deployments::of_function(&mut tx, name).await?;
         let changed = self.withdraw(&mut tx, name, now).await?;
         functions::delete(&mut tx, name).await?;
@@ -201,6 +209,18 @@ async fn check_layers(
         Ok(())
     } else {
         Err(VersionError::Missing(missing.join(", ")).into())
+    }
+}
+
+/// Whether the function is what the caller takes it for, as `GET /v1/functions/{name}` shows it.
+pub(super) async fn check_function(
+    tx: &mut Transaction,
+    name: &FunctionName,
+    only_if: &OnlyIf,
+) -> Result<(), Error> {
+    match only_if {
+        OnlyIf::Tags(_) => only_if.check(&assemble(tx, name.clone()).await?),
+        OnlyIf::Always | OnlyIf::Something => Ok(()),
     }
 }
 

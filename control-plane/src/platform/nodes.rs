@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_protocol::api::{DesiredState, Node, ObservedFunction, ObservedState, Page};
 use nacre_protocol::control::{Event, FunctionState};
-use nacre_protocol::ids::{FunctionName, NodeId};
+use nacre_protocol::ids::{FunctionName, NodeId, OrganisationName};
 use nacre_scheduler::{Event as MarketEvent, Report};
 
 use super::{Changed, Platform, Principal};
@@ -20,6 +20,8 @@ const HEEDED_MS: u64 = 2500;
 /// Longest wait that is believed, milliseconds.
 const MAX_WAIT_MS: u64 = 3_600_000;
 
+/// What cursors of the list are sealed for.
+const LIST: &str = "nodes";
 const MAX_EVENTS: usize = 256;
 const MAX_FUNCTIONS: usize = 4096;
 /// Longest line for people that is kept of an event or an error; the rest is cut off.
@@ -27,17 +29,22 @@ const MAX_MESSAGE: usize = 1024;
 const MAX_CODE: usize = 64;
 
 impl Platform {
-    /// A page of nodes, by id.
-    pub(crate) async fn nodes(&self, after: &str, limit: u32) -> Result<Page<Node>, Error> {
+    /// A page of nodes, by id: the market, which is the same for everybody; `own` are those that were registered for the
+    /// organisation.
+    pub(crate) async fn nodes(
+        &self,
+        organisation: &OrganisationName,
+        own: bool,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<Node>, Error> {
+        let id = |text: &str| text.parse::<NodeId>().ok();
+        let after = self.cursors.open(LIST, organisation, after, id)?;
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
         let mut tx = self.store.read().await?;
-        let mut items = nodes::list(&mut tx, after, limit + 1).await?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next = items
-            .last()
-            .filter(|_| more)
-            .map(|node| node.id.to_string());
-        Ok(Page { items, next })
+        let items = nodes::list(&mut tx, organisation, own, &after, limit + 1).await?;
+        let id = |node: &Node| node.id.to_string();
+        Ok(self.cursors.page(LIST, organisation, items, limit, id))
     }
 
     /// What a node shall run; waits up to `wait_ms` while the revision is `after`. The token is checked again after each

@@ -5,6 +5,7 @@ use nacre_attestation_verifier::{UnixMillis, VerificationTime, verify};
 use nacre_protocol::api::{Challenge, RegisterNode, Registered};
 use nacre_protocol::evidence::{register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
+use nacre_protocol::ids::OrganisationName;
 use nacre_scheduler::{Event, MAX_MEMORY, MAX_NAME, MAX_PRICE, Report};
 
 use super::Platform;
@@ -24,8 +25,13 @@ impl Platform {
         Ok(Challenge { nonce })
     }
 
-    /// Registers a node or its enclave's new boot. The former token ends; after a new boot all leases are loading.
-    pub(crate) async fn register(&self, request: RegisterNode) -> Result<Registered, Error> {
+    /// Registers a node or its enclave's new boot, for an organisation if a key of one came along: its operator's word and
+    /// the organisation's. The former token ends; after a new boot all leases are loading.
+    pub(crate) async fn register(
+        &self,
+        request: RegisterNode,
+        organisation: Option<&OrganisationName>,
+    ) -> Result<Registered, Error> {
         check_form(&request)?;
         let now = self.clock.now_ms();
         if !self.challenges.is_fresh(&request.nonce, now) || self.is_used(&request.nonce).await? {
@@ -51,7 +57,8 @@ impl Platform {
         if owner.is_some_and(|owner| owner != request.id) {
             return Err(RegistrationError::BootTaken.into());
         }
-        nodes::register(&mut tx, &request, &statement, token.hash, now).await?;
+        let hash = token.hash;
+        nodes::register(&mut tx, &request, &statement, hash, organisation, now).await?;
         let another = known.as_ref().is_some_and(|known| known.boot_id != boot);
         let unreachable =
             circumstances::note_boot(&mut tx, &request.id, &boot, another, now).await?;

@@ -54,6 +54,7 @@ impl Platform {
         logs::trim(&mut tx, super::logs::MAX_LINES).await?;
         load::forget_demand(&mut tx, now.saturating_sub(DEMAND_MS)).await?;
         commit(tx).await?;
+        self.forget_old_deeds().await?;
         self.collect_blobs().await?;
         self.forget_old_jobs().await?;
         self.forget_old_uptime().await?;

@@ -298,6 +298,20 @@ pub(crate) async fn says_ready(
     Ok(row.is_some())
 }
 
+/// Whether the node was ever given the job.
+pub(crate) async fn was_given(
+    on: &mut Connection,
+    id: &JobId,
+    node: &NodeId,
+) -> Result<bool, StoreError> {
+    let row = query("SELECT attempt FROM job_attempts WHERE job = $1 AND node = $2 LIMIT 1")
+        .bind(id.to_string())
+        .bind(node.to_string())
+        .fetch_optional(on)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Jobs to which time has done something: a lease ran out (before `lost_before_ms`), or the deadline passed. At most 256.
 pub(crate) async fn overdue(
     on: &mut Connection,

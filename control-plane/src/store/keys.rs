@@ -102,11 +102,47 @@ pub(crate) async fn stored(
     .transpose()
 }
 
+/// One key of an organisation.
+pub(crate) async fn get(
+    on: &mut Connection,
+    id: &KeyId,
+    organisation: &OrganisationName,
+) -> Result<Option<ApiKey>, StoreError> {
+    let row = query("SELECT * FROM api_keys WHERE id = $1 AND organisation = $2")
+        .bind(id.as_str())
+        .bind(organisation.as_str())
+        .fetch_optional(on)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// All keys, oldest first.
 pub(crate) async fn list(on: &mut Connection) -> Result<Vec<ApiKey>, StoreError> {
     let rows = query("SELECT * FROM api_keys ORDER BY created_ms, id")
         .fetch_all(on)
         .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Keys of an organisation, oldest first, after the one that `after` names by its time and id.
+pub(crate) async fn page(
+    on: &mut Connection,
+    organisation: &OrganisationName,
+    after: Option<&(u64, KeyId)>,
+    limit: u32,
+) -> Result<Vec<ApiKey>, StoreError> {
+    let (time, id) = after.map_or((0, ""), |(time, id)| (*time, id.as_str()));
+    let rows = query(
+        "SELECT * FROM api_keys
+         WHERE organisation = $1 AND (created_ms > $2 OR (created_ms = $2 AND id > $3))
+         ORDER BY created_ms, id LIMIT $4",
+    )
+    .bind(organisation.as_str())
+    .bind(big(time)?)
+    .bind(id)
+    .bind(i64::from(limit))
+    .fetch_all(on)
+    .await?;
     rows.iter().map(read).collect()
 }
 

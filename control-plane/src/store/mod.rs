@@ -17,6 +17,7 @@
 //! **Durability.** `synchronous=FULL`, and PostgreSQL's own default: a 201, a node's token or a ledger entry that was
 //! answered must survive a power cut, and the few writes a second cost little.
 
+pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod census;
 mod changes;

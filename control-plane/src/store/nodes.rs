@@ -2,7 +2,7 @@
 
 use nacre_protocol::api::{DesiredFunction, DesiredState, Node, Offer, RegisterNode};
 use nacre_protocol::identity::IdentityStatement;
-use nacre_protocol::ids::{BootId, NodeId, OperatorId};
+use nacre_protocol::ids::{BootId, NodeId, OperatorId, OrganisationName};
 use nacre_protocol::sealed::key_id;
 use nacre_protocol::uptime::NodeUptime;
 use sqlx::any::AnyRow;
@@ -53,19 +53,21 @@ pub(crate) async fn register(
     request: &RegisterNode,
     statement: &IdentityStatement,
     token: SecretHash,
+    organisation: Option<&OrganisationName>,
     now_ms: u64,
 ) -> Result<(), StoreError> {
     let boot = statement.boot_id;
     // Revisions start at the time, so that a node which outlived a lost database meets none that it saw.
     query(
         "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256,
-                            revision, online, seen_ms, registered_ms, region)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9)
+                            revision, online, seen_ms, registered_ms, region, organisation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9, $10)
          ON CONFLICT (id) DO UPDATE SET region = excluded.region,
              endpoint = excluded.endpoint, memory_bytes = excluded.memory_bytes,
              price = excluded.price, boot_id = excluded.boot_id,
              token_sha256 = excluded.token_sha256, revision = nodes.revision + 1,
-             online = TRUE, seen_ms = excluded.seen_ms",
+             online = TRUE, seen_ms = excluded.seen_ms,
+             organisation = COALESCE(excluded.organisation, nodes.organisation)",
     )
     .bind(request.id.to_string())
     .bind(request.operator.to_string())
@@ -76,6 +78,7 @@ pub(crate) async fn register(
     .bind(token.to_hex())
     .bind(big(now_ms)?)
     .bind(&request.region)
+    .bind(organisation.map(OrganisationName::as_str))
     .execute(&mut *on)
     .await?;
     query(
@@ -212,9 +215,11 @@ pub(crate) async fn boot(on: &mut Connection, id: &NodeId) -> Result<Option<Boot
     row.map(|row| row.parsed("boot_id")).transpose()
 }
 
-/// Nodes after `after`, in order of their ids.
+/// Nodes after `after`, in order of their ids: all, or an organisation's own.
 pub(crate) async fn list(
     on: &mut Connection,
+    organisation: &OrganisationName,
+    own: bool,
     after: &str,
     limit: u32,
 ) -> Result<Vec<Node>, StoreError> {
@@ -222,16 +227,20 @@ pub(crate) async fn list(
         "SELECT n.id, n.operator, n.endpoint, n.region, n.memory_bytes, n.price,
              n.leaves_ms, n.boot_id, n.seen_ms,
              CASE WHEN n.online THEN 1 ELSE 0 END AS online,
+             CASE WHEN n.organisation = $3 THEN 1 ELSE 0 END AS own,
              CAST(COALESCE((
                  SELECT SUM(l.memory_bytes) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
              ), 0) AS BIGINT) AS reserved_bytes,
              u.score, u.unreachable_ms,
              COALESCE((SELECT s.stake FROM node_stakes s WHERE s.node = n.id
                        ORDER BY s.from_ms DESC LIMIT 1), 0) AS stake
-         FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id WHERE n.id > $1 ORDER BY n.id LIMIT $2",
+         FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id
+         WHERE n.id > $1 AND (CAST($4 AS BIGINT) = 0 OR n.organisation = $3) ORDER BY n.id LIMIT $2",
     )
     .bind(after)
     .bind(i64::from(limit))
+    .bind(organisation.as_str())
+    .bind(i64::from(own))
     .fetch_all(on)
     .await?;
     rows.iter().map(read_node).collect()
@@ -250,6 +259,7 @@ fn read_node(row: &AnyRow) -> Result<Node, StoreError> {
         },
         reserved_bytes: row.number("reserved_bytes")?,
         online: row.flag("online")?,
+        own: row.flag("own")?,
         boot_id: row.parsed("boot_id")?,
         seen_ms: row.number("seen_ms")?,
         uptime: NodeUptime {

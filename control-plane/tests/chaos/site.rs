@@ -198,6 +198,8 @@ impl Site {
             digest: function.digest,
             state: FunctionState::Ready,
             error: None,
+            in_flight: None,
+            oldest_wait_ms: None,
         });
         let report = node.report(ready.collect(), vec![]);
         let path = format!("/v1/nodes/{}/observed", node.id);

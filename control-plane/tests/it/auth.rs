@@ -50,7 +50,12 @@ async fn every_guarded_path_wants_a_valid_token() {
 #[tokio::test]
 async fn probes_and_the_document_need_none() {
     let server = Server::start().await;
-    for (path, status) in [("/healthz", 204), ("/readyz", 204), ("/openapi.json", 200)] {
+    for (path, status) in [
+        ("/docs", 200),
+        ("/healthz", 204),
+        ("/readyz", 204),
+        ("/openapi.json", 200),
+    ] {
         let response = server.anonymous(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
     }

@@ -6,13 +6,18 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit;
 mod auth;
 mod blobs;
+mod conditional;
 mod deployments;
+mod docs;
 mod document;
 mod functions;
 mod idempotency;
 mod incidents;
+mod keys;
+mod limits;
 mod market;
 mod nodes;
 mod organisations;
@@ -23,7 +28,9 @@ mod replicas;
 mod restart;
 mod rollouts;
 mod s3;
+mod schemathesis;
 mod server;
+mod strangers;
 mod support;
 mod survivors;
 mod uptime;

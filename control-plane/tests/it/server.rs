@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use nacre_control_plane::cli::{self, ControlPlaneArgs};
-use nacre_control_plane::{ControlPlane, Database, StartError};
+use nacre_control_plane::{ControlPlane, StartError};
 use nacre_emulator::testing::DevNsm;
 use nacre_protocol::api::DesiredState;
 
@@ -72,23 +72,17 @@ struct Program {
 }
 
 #[test]
-fn arguments_are_all_needed_to_serve_and_none_for_keys() {
+fn arguments_are_all_needed_to_serve() {
     let parse = |line: &str| Program::try_parse_from(line.split(' '));
     assert!(parse("x --data d --node-policy p").is_ok());
     assert!(
         parse("x --data d --node-policy p --root aws --listen [::1]:0 --exit-on-stdin-eof").is_ok()
     );
-    assert!(parse("x create-key --data d --name n").is_ok());
-    assert!(parse("x list-keys --data d").is_ok());
-    assert!(parse("x revoke-key --data d --id 00").is_ok());
     assert!(parse("x --database postgres://h/n --objects s3://bucket/p --node-policy p").is_ok());
-    assert!(parse("x list-keys --database postgres://h/n").is_ok());
     for line in [
         "x",
         "x --data d",
         "x --node-policy p",
-        "x create-key --data d",
-        "x --data d create-key --data d --name n",
         "x --data d --node-policy p --listen nowhere",
         "x --data d --node-policy p --objects ftp://x",
         "x --data d --node-policy p --objects s3://B",
@@ -98,43 +92,13 @@ fn arguments_are_all_needed_to_serve_and_none_for_keys() {
 }
 
 #[tokio::test]
-async fn keys_are_made_and_refused_by_command() {
+async fn a_policy_that_is_not_there_is_named() {
     let data = tempfile::tempdir().unwrap();
-    let folder = data.path().join("new");
-    let run = |line: String| async move {
-        let program = Program::try_parse_from(line.split(' ')).unwrap();
-        cli::run(program.args).await
-    };
-    run(format!(
-        "x create-key --data {} --name ci",
-        folder.display()
-    ))
-    .await
-    .unwrap();
-    let keys = nacre_control_plane::keys::list(&Database::Folder(folder.clone()))
-        .await
-        .unwrap();
-    assert_eq!(keys[0].name, "ci");
-    run(format!(
-        "x revoke-key --data {} --id {}",
-        folder.display(),
-        keys[0].id
-    ))
-    .await
-    .unwrap();
-    assert!(
-        nacre_control_plane::keys::list(&Database::Folder(folder.clone()))
-            .await
-            .unwrap()[0]
-            .revoked_ms
-            .is_some()
-    );
-    let missing = run(format!(
-        "x --data {} --node-policy {}/none",
-        folder.display(),
-        folder.display()
-    ));
-    assert!(missing.await.unwrap_err().to_string().contains("none"));
+    let folder = data.path().display();
+    let line = format!("x --data {folder} --node-policy {folder}/none");
+    let program = Program::try_parse_from(line.split(' ')).unwrap();
+    let missing = cli::run(program.args).await;
+    assert!(missing.unwrap_err().to_string().contains("none"));
 }
 
 const SERVED_DATA: &str = "NACRE_TEST_SERVED_DATA";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ed25519_dalek::{Signer as _, SigningKey};
 use nacre_attestation_verifier::{Measurements, Pcr, Policy, Roots};
 use nacre_control_plane::clock::Clock;
-use nacre_control_plane::{Config, ControlPlane, Database, StartError, keys};
+use nacre_control_plane::{Config, ControlPlane, Database, RateLimits, StartError, keys};
 use nacre_emulator::testing::{DevNsm, Wanted};
 use nacre_protocol::api::market::{DEFAULT_REGION, Placement};
 use nacre_protocol::api::{
@@ -252,6 +252,11 @@ pub(crate) fn config(data: &Path, root: &[u8]) -> Config {
     let policy = Policy::new(vec![Measurements::new(pcr0, pcr1, pcr2)]).unwrap();
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
+        // Tests ask as fast as they can; those of the limits set them.
+        rates: RateLimits {
+            per_token: None,
+            per_address: None,
+        },
         ..Config::new(data.to_owned(), roots, policy)
     }
 }

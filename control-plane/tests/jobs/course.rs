@@ -326,7 +326,7 @@ async fn pages_hold_every_job_once_the_latest_first() {
     }
     assert_eq!(seen, expected);
     let strange = site.server.request(Method::GET, "/v1/jobs?after=x");
-    refused(strange, 400, "query-invalid").await;
+    refused(strange, 400, "cursor-invalid").await;
 }
 
 #[tokio::test]

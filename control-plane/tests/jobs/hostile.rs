@@ -101,13 +101,13 @@ async fn a_node_sees_and_touches_nothing_of_jobs_that_it_does_not_have() {
     let job = site.take(&nodes[0], 0).await.unwrap();
     for (method, what) in [(Method::GET, "input"), (Method::POST, "started")] {
         let asked = site.of_job(method, &stranger, &job, what);
-        refused(asked, 409, "job-attempt-over").await;
+        refused(asked, 404, "job-not-found").await;
     }
     let failed = site.fail(&stranger, &job, "worker-crashed");
-    refused(failed, 409, "job-attempt-over").await;
+    refused(failed, 404, "job-not-found").await;
     let receipt = stranger.receipt(&job, b"", b"result");
     let brought = site.bring(&stranger, &job, b"result", &receipt);
-    refused(brought, 409, "job-attempt-over").await;
+    refused(brought, 404, "job-not-found").await;
     assert_eq!(site.look(id).await.state, JobState::Leased);
 
     // With the node's path and another's token.
@@ -253,11 +253,16 @@ async fn incidents_are_listed_by_node_page_by_page_and_leave_a_score() {
     assert_eq!(one.len(), 2);
     assert!(one.iter().all(|incident| incident.points == 2_500));
     assert_eq!(scores(&site).await, [(7_500, 1), (5_000, 2)]);
-    for strange in ["?after=x", "?after=1.x", "?node=x", "?limit=0"] {
+    for (strange, code) in [
+        ("?after=x", "cursor-invalid"),
+        ("?after=1.x", "cursor-invalid"),
+        ("?node=x", "query-invalid"),
+        ("?limit=0", "query-invalid"),
+    ] {
         let asked = site
             .server
             .request(Method::GET, &format!("/v1/incidents{strange}"));
-        refused(asked, 400, "query-invalid").await;
+        refused(asked, 400, code).await;
     }
     let anonymous = site.server.anonymous(Method::GET, "/v1/incidents");
     refused(anonymous, 401, "unauthenticated").await;

@@ -38,13 +38,15 @@ use crate::supervisor::{EnclaveEndpoints, EnclaveState};
 use journal::Journal;
 use platform::{Platform, Session};
 
-pub use platform::PlatformError;
+pub use platform::{ApiKey, PlatformError};
 
 /// What an agent needs to know.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// The control plane's base URL.
     pub control_plane: Url,
+    /// An API key with the scope `nodes`: the node is registered for its organisation.
+    pub api_key: Option<ApiKey>,
     /// Who the node is.
     pub identity: NodeIdentity,
     /// `host:port` where callers reach the enclave.
@@ -106,7 +108,7 @@ pub async fn command(
     identity: &NodeIdentity,
     command: NodeCommand,
 ) -> Result<(), PlatformError> {
-    let platform = Platform::new(control_plane.clone())?;
+    let platform = Platform::new(control_plane.clone(), None)?;
     platform.command(identity, command).await
 }
 
@@ -127,7 +129,7 @@ impl Link {
         settled: watch::Sender<Option<u64>>,
     ) -> Result<Self, PlatformError> {
         Ok(Self {
-            platform: Platform::new(config.control_plane.clone())?,
+            platform: Platform::new(config.control_plane.clone(), config.api_key.clone())?,
             session: watch::Sender::new(None),
             desired: watch::Sender::new(None),
             settled,

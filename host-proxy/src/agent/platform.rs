@@ -48,6 +48,17 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// An API key, which no log shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey(Token);
+
+impl ApiKey {
+    /// Takes the key's text.
+    pub fn new(text: &str) -> Self {
+        Self(Token(text.trim().to_owned()))
+    }
+}
+
 /// Why the control plane did not do as it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,11 +126,12 @@ impl PlatformError {
 #[derive(Debug, Clone)]
 pub(crate) struct Platform {
     base: Url,
+    api_key: Option<ApiKey>,
     client: Client,
 }
 
 impl Platform {
-    pub(crate) fn new(base: Url) -> Result<Self, PlatformError> {
+    pub(crate) fn new(base: Url, api_key: Option<ApiKey>) -> Result<Self, PlatformError> {
         let plain = matches!(base.scheme(), "http" | "https")
             && base.has_host()
             && base.query().is_none()
@@ -137,6 +149,7 @@ impl Platform {
         }
         Ok(Self {
             base,
+            api_key,
             client: client.build().map_err(PlatformError::Unreachable)?,
         })
     }
@@ -172,7 +185,10 @@ impl Platform {
                 reason: format!("the enclave's own evidence: {e}"),
             })?
             .boot_id;
-        let request = self.client.post(self.url(&["v1", "nodes"])).json(node);
+        let mut request = self.client.post(self.url(&["v1", "nodes"])).json(node);
+        if let Some(ApiKey(Token(key))) = &self.api_key {
+            request = request.bearer_auth(key);
+        }
         let Registered {
             token,
             report_every_ms,

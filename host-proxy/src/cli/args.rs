@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use nacre_protocol::api::commands::NodeCommand;
 use nacre_protocol::api::market::DEFAULT_REGION;
@@ -13,6 +14,7 @@ use nacre_transport::Address;
 use nacre_transport::proxy_header::Network;
 use reqwest::Url;
 
+use crate::agent::ApiKey;
 use crate::egress::EgressArgs;
 use crate::proxy::{self, ProxyLimits};
 
@@ -166,6 +168,9 @@ pub struct RunArgs {
     /// URL of the control plane
     #[arg(long, value_name = "URL")]
     pub control_plane: Url,
+    /// File with an API key that has the scope `nodes`: the node is then its organisation's
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
     /// Address for callers; port 0 takes the port of the last run, or a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
@@ -282,6 +287,16 @@ pub struct EnclaveOptions {
 }
 
 impl RunArgs {
+    /// The key in `--api-key-file`.
+    pub(super) fn api_key(&self) -> anyhow::Result<Option<ApiKey>> {
+        let Some(file) = &self.api_key_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(file);
+        let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Some(ApiKey::new(&text)))
+    }
+
     /// What the proxy may do with this many open files.
     pub(super) fn limits(&self, files: u64) -> ProxyLimits {
         // Two files a connection and one for each that waits, beside what the node itself needs.

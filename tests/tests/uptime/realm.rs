@@ -42,7 +42,10 @@ impl Realm {
             platform,
             data,
         };
-        let key = realm.admin(&["create-key", "--name", "test"])?;
+        let words = ["key", "create", "--name", "test", "--all-scopes", "--data"];
+        let mut create = realm.platform.nacre(words);
+        create.arg(&realm.data);
+        let key = succeeds(create)?;
         std::fs::write(realm.key_file(), key)?;
         let mut login = realm.nacre(&["login", realm.url(), "--key-file"]);
         login.arg(realm.key_file());

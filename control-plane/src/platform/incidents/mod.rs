@@ -14,10 +14,13 @@ use sha2::{Digest as _, Sha256};
 pub(super) use score::{NEVER_FINISHED, STATE_FALSE};
 
 use super::Platform;
-use crate::error::{Error, RequestError};
+use crate::error::Error;
 use crate::store::incidents::{self, IncidentRow, NewIncident};
 use crate::store::{Transaction, commit};
 
+/// What cursors of the lists are sealed for.
+const INCIDENTS: &str = "incidents";
+const CONDUCT: &str = "conduct";
 /// How long an incident can be asked about, milliseconds: 90 days.
 const KEPT_MS: u64 = 90 * 24 * 3600 * 1000;
 
@@ -30,29 +33,35 @@ impl Platform {
         after: &str,
         limit: u32,
     ) -> Result<Page<Incident>, Error> {
-        let after = match after {
-            "" => None,
-            cursor => Some(read_cursor(cursor)?),
-        };
+        let after = self
+            .cursors
+            .open(INCIDENTS, organisation, after, position)?;
         let mut tx = self.store.read().await?;
-        let mut rows = incidents::page(&mut tx, organisation, node, after, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next = rows
-            .last()
-            .filter(|_| more)
-            .map(|row| format!("{}.{}", row.at_ms, row.id));
-        let items = rows.into_iter().map(show).collect();
-        Ok(Page { items, next })
+        let rows = incidents::page(&mut tx, organisation, node, after, limit + 1).await?;
+        let page = self
+            .cursors
+            .page(INCIDENTS, organisation, rows, limit, |row| {
+                format!("{}.{}", row.at_ms, row.id)
+            });
+        Ok(Page {
+            items: page.items.into_iter().map(show).collect(),
+            next: page.next,
+        })
     }
 
     /// A page of nodes by id, each with how it behaved.
-    pub(crate) async fn conduct(&self, after: &str, limit: u32) -> Result<Page<Conduct>, Error> {
+    pub(crate) async fn conduct(
+        &self,
+        organisation: &OrganisationName,
+        after: &str,
+        limit: u32,
+    ) -> Result<Page<Conduct>, Error> {
         let since = self.clock.now_ms().saturating_sub(score::WINDOW_MS);
+        let id = |text: &str| text.parse::<NodeId>().ok();
+        let after = self.cursors.open(CONDUCT, organisation, after, id)?;
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
         let mut tx = self.store.read().await?;
-        let mut counts = incidents::counts(&mut tx, since, after, limit + 1).await?;
-        let more = counts.len() > limit as usize;
-        counts.truncate(limit as usize);
+        let counts = incidents::counts(&mut tx, since, &after, limit + 1).await?;
         let items: Vec<Conduct> = counts
             .into_iter()
             .map(|(node, counts)| Conduct {
@@ -61,11 +70,8 @@ impl Platform {
                 incidents: counts.iter().map(|(_, times)| times).sum(),
             })
             .collect();
-        let next = items
-            .last()
-            .filter(|_| more)
-            .map(|last| last.node.to_string());
-        Ok(Page { items, next })
+        let id = |conduct: &Conduct| conduct.node.to_string();
+        Ok(self.cursors.page(CONDUCT, organisation, items, limit, id))
     }
 
     /// Forgets what is old.
@@ -121,15 +127,7 @@ fn show(row: IncidentRow) -> Incident {
     }
 }
 
-fn read_cursor(text: &str) -> Result<(u64, String), RequestError> {
-    let wrong = || RequestError::Query("after must be `next` of the page before".to_owned());
-    let (time, id) = text.split_once('.').ok_or_else(wrong)?;
-    let time: u64 = time.parse().map_err(|_| wrong())?;
-    i64::try_from(time).map_err(|_| wrong())?;
-    let hex = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
-    if hex {
-        Ok((time, id.to_owned()))
-    } else {
-        Err(wrong())
-    }
+fn position(text: &str) -> Option<(u64, String)> {
+    let (time, id) = text.split_once('.')?;
+    Some((time.parse().ok()?, id.to_owned()))
 }

@@ -2,7 +2,7 @@
 
 use nacre_protocol::api::{RegisterNode, Registered};
 use nacre_protocol::identity::IdentityStatement;
-use nacre_protocol::ids::{NodeId, OperatorId};
+use nacre_protocol::ids::{NodeId, OperatorId, OrganisationName};
 
 use super::{note_once_a_minute, score};
 use crate::error::{Error, RegistrationError};
@@ -15,10 +15,11 @@ impl Platform {
     pub(crate) async fn register_and_note(
         &self,
         request: RegisterNode,
+        organisation: Option<&OrganisationName>,
     ) -> Result<Registered, Error> {
         let (node, operator) = (request.id, request.operator);
         let statement = IdentityStatement::decode(&request.evidence.statement);
-        let done = self.register(request).await;
+        let done = self.register(request, organisation).await;
         match (&done, statement) {
             // Only its own host can have an enclave vouch for a registration: this one did, for another node.
             (Err(Error::Registration(RegistrationError::BootTaken)), Ok(statement)) => {

@@ -10,6 +10,9 @@ use crate::platform::Platform;
 use crate::store::jobs;
 use crate::wakers::Topic;
 
+/// What cursors of the list are sealed for.
+const LIST: &str = "jobs";
+
 /// A result as it goes to its caller.
 pub(crate) struct ResultOut {
     pub(crate) bytes: ::bytes::Bytes,
@@ -41,20 +44,20 @@ impl Platform {
         after: &str,
         limit: u32,
     ) -> Result<Page<Job>, Error> {
-        let after = match after {
-            "" => None,
-            cursor => Some(view::cursor(cursor)?),
-        };
+        let after = self
+            .cursors
+            .open(LIST, organisation, after, view::position)?;
         let mut tx = self.store.read().await?;
-        let mut rows = jobs::page(&mut tx, organisation, after, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(view::cursor_of);
-        let mut items = Vec::with_capacity(rows.len());
-        for row in &rows {
+        let rows = jobs::page(&mut tx, organisation, after, limit + 1).await?;
+        let page = self
+            .cursors
+            .page(LIST, organisation, rows, limit, view::position_of);
+        let mut items = Vec::with_capacity(page.items.len());
+        for row in &page.items {
             let settlement = jobs::settlement(&mut tx, &row.id).await?;
             items.push(view::job(row, settlement.as_ref()));
         }
+        let next = page.next;
         Ok(Page { items, next })
     }
 

@@ -49,7 +49,8 @@ impl Platform {
 
     /// The node runs the job, or still runs it.
     pub(crate) async fn job_started(&self, attempt: Attempt, id: JobId) -> Result<(), Error> {
-        self.report(id, Event::Started(attempt), None).await
+        self.report(&attempt, id, Event::Started(attempt), None)
+            .await
     }
 
     /// The node has no result.
@@ -73,17 +74,19 @@ impl Platform {
             message: cut(&failure.message, MAX_MESSAGE).to_owned(),
             ..failure
         };
-        self.report(id, event, Some(failure)).await
+        self.report(&attempt, id, event, Some(failure)).await
     }
 
     async fn report(
         &self,
+        attempt: &Attempt,
         id: JobId,
         event: Event,
         failure: Option<JobFailure>,
     ) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
+        must_have_had(&mut tx, &id, attempt).await?;
         let job = jobs::lock(&mut tx, &id).await?;
         let mut job = job.ok_or(JobError::NotFound(id))?;
         let before = job.failure.take();
@@ -102,6 +105,7 @@ impl Platform {
     /// The job, if this attempt is the last one and has not been ended.
     pub(super) async fn held(&self, attempt: &Attempt, id: &JobId) -> Result<JobRow, Error> {
         let mut tx = self.store.read().await?;
+        must_have_had(&mut tx, id, attempt).await?;
         let job = jobs::get(&mut tx, id).await?;
         let job = job.ok_or(JobError::NotFound(*id))?;
         if matches!(job.progress.phase, Phase::Ended(_)) {
@@ -137,4 +141,13 @@ async fn note_false_state(
         job: Some(job.id),
     };
     incidents::note(tx, incident, now_ms).await
+}
+
+/// A job that the node was never given is not there for it.
+async fn must_have_had(tx: &mut Transaction, id: &JobId, attempt: &Attempt) -> Result<(), Error> {
+    if jobs::was_given(tx, id, &attempt.node).await? {
+        Ok(())
+    } else {
+        Err(JobError::NotFound(*id).into())
+    }
 }

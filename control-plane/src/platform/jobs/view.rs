@@ -4,7 +4,6 @@ use nacre_protocol::api::jobs::{Job, JobOutcome, JobState};
 use nacre_protocol::ids::JobId;
 
 use super::{Ending, Phase};
-use crate::error::RequestError;
 use crate::store::jobs::{JobRow, Settlement};
 
 /// A job and, where it is done, its result.
@@ -45,17 +44,13 @@ fn state(phase: Phase) -> JobState {
     }
 }
 
-/// Where the page after this job begins.
-pub(super) fn cursor_of(row: &JobRow) -> String {
+/// A job's place in the list.
+pub(super) fn position_of(row: &JobRow) -> String {
     format!("{}.{}", row.created_ms, row.id)
 }
 
-/// Reads what [`cursor_of`] wrote.
-pub(super) fn cursor(text: &str) -> Result<(u64, JobId), RequestError> {
-    let wrong = || RequestError::Query("after must be `next` of the page before".to_owned());
-    let (time, id) = text.split_once('.').ok_or_else(wrong)?;
-    let time: u64 = time.parse().map_err(|_| wrong())?;
-    let id = id.parse().map_err(|_| wrong())?;
-    i64::try_from(time).map_err(|_| wrong())?;
-    Ok((time, id))
+/// Reads what [`position_of`] wrote.
+pub(super) fn position(text: &str) -> Option<(u64, JobId)> {
+    let (time, id) = text.split_once('.')?;
+    Some((time.parse().ok()?, id.parse().ok()?))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nacre_protocol::api::Page;
-use nacre_protocol::ids::NodeId;
+use nacre_protocol::ids::{NodeId, OrganisationName};
 use nacre_protocol::uptime::{
     Epoch, MAX_REPORT_SLOTS, PostReveal, Row, SlashRecord, Slot, SlotReport, UptimeReport, Verdict,
     WatcherRecord, WatcherStanding, Window,
@@ -16,6 +16,9 @@ use crate::store::nodes;
 use crate::store::uptime::epochs::NodeEpoch;
 use crate::store::uptime::words::Overturned;
 use crate::store::uptime::{epochs, stakes, windows, words};
+
+/// What cursors of the list of slashes are sealed for.
+const SLASHES: &str = "slashes";
 
 impl Platform {
     /// What each watcher saw of a node in the slots `from..to`, as far as they were judged, at most `limit` of them. Without
@@ -131,20 +134,20 @@ impl Platform {
     /// A page of slashes, the newest window first.
     pub(crate) async fn slashes(
         &self,
+        organisation: &OrganisationName,
         after: &str,
         limit: u32,
     ) -> Result<Page<SlashRecord>, Error> {
-        let after = match after {
-            "" => None,
-            cursor => Some(slash_cursor(cursor)?),
-        };
+        let after = self
+            .cursors
+            .open(SLASHES, organisation, after, slash_position)?;
         let mut tx = self.store.read().await?;
-        let mut items = windows::slashes(&mut tx, after, limit + 1).await?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let last = items.last().filter(|_| more);
-        let next = last.map(|slash| format!("{}.{}", slash.window.0, slash.node));
-        Ok(Page { items, next })
+        let items = windows::slashes(&mut tx, after, limit + 1).await?;
+        Ok(self
+            .cursors
+            .page(SLASHES, organisation, items, limit, |slash| {
+                format!("{}.{}", slash.window.0, slash.node)
+            }))
     }
 
     /// Everybody who may report or might.
@@ -172,15 +175,9 @@ impl Platform {
     }
 }
 
-fn slash_cursor(text: &str) -> Result<(Window, NodeId), RequestError> {
-    let malformed = || RequestError::Query("after is not a cursor of this list".to_owned());
-    let (window, node) = text.split_once('.').ok_or_else(malformed)?;
-    let window = window.parse::<u64>().map_err(|_| malformed())?;
-    // The database's numbers end there.
-    if i64::try_from(window).is_err() {
-        return Err(malformed());
-    }
-    Ok((Window(window), node.parse().map_err(|_| malformed())?))
+fn slash_position(text: &str) -> Option<(Window, NodeId)> {
+    let (window, node) = text.split_once('.')?;
+    Some((Window(window.parse().ok()?), node.parse().ok()?))
 }
 
 /// Of a node that no watcher named.
