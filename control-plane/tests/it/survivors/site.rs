@@ -195,6 +195,7 @@ impl Site {
         let url = format!("{}{path}", self.urls.read().unwrap()[turn]);
         let request = self.client.request(method, url).body(body);
         let request = match key.strip_prefix("token ") {
+            Some("none") => request,
             Some(token) => request.bearer_auth(token),
             None => request
                 .bearer_auth(&self.key)
