@@ -1,28 +1,28 @@
 //! What can go wrong, in the words that callers read. Codes are stable.
 
-use nacre_attestation_verifier::VerifyError;
-use nacre_protocol::bundle::BundleError;
 use nacre_protocol::digest::Digest;
-use nacre_protocol::evidence::MAX_EVIDENCE_JSON;
-use nacre_protocol::identity::StatementError;
-use nacre_protocol::ids::{DeploymentId, FunctionName, NodeId};
-use nacre_protocol::manifest::ManifestError;
-use nacre_protocol::merkle::InclusionError;
+use nacre_protocol::ids::{DeploymentId, FunctionName};
 use nacre_protocol::problem::Problem;
 use nacre_scheduler::Refusal;
 
 use crate::store::StoreError;
 
+mod bundle;
 mod commands;
 mod jobs;
 mod keys;
 mod ledger;
+mod nodes;
+mod request;
 mod uptime;
 
+pub use bundle::{UploadError, VersionError};
 pub use commands::CommandError;
 pub use jobs::JobError;
 pub use keys::KeyRefused;
 pub use ledger::LedgerError;
+pub use nodes::{RegistrationError, ReportError};
+pub use request::{MAX_JSON, RequestError};
 pub use uptime::UptimeError;
 
 /// Why a request is not answered as the caller hoped.
@@ -144,163 +144,6 @@ pub enum Error {
     /// A defect of ours.
     #[error("{0}")]
     Internal(&'static str),
-}
-
-/// A request whose form is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// A path parameter.
-    #[error("in the path: {0}")]
-    Path(String),
-    /// The query string.
-    #[error("in the query: {0}")]
-    Query(String),
-    /// `after` is not the `next` of a page.
-    #[error("after must be `next` of the page before, of the same list")]
-    Cursor,
-    /// `If-Match` is no list of entity tags.
-    #[error("If-Match must be `*` or entity tags in quotes, separated by commas")]
-    IfMatch,
-    /// Not `application/json`.
-    #[error("the body must have `Content-Type: application/json`")]
-    ContentType,
-    /// Not JSON.
-    #[error("the body is not JSON: {0}")]
-    Syntax(String),
-    /// JSON of another shape.
-    #[error("in the body: {0}")]
-    Shape(String),
-    /// Longer than any request of the API is.
-    #[error("a JSON body may have {} KiB", MAX_JSON / 1024)]
-    TooLong,
-    /// The body broke off.
-    #[error("the body broke off before its end")]
-    Incomplete,
-    /// `Idempotency-Key` is not 1 to 255 visible ASCII characters.
-    #[error("Idempotency-Key must be 1 to 255 visible ASCII characters, given once")]
-    IdempotencyKey,
-}
-
-/// Longest JSON body that is read.
-pub const MAX_JSON: usize = 1 << 20;
-const _: () = assert!(MAX_JSON > 2 * MAX_EVIDENCE_JSON);
-
-/// An upload that leaves nothing behind.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UploadError {
-    /// The bytes hash to something else.
-    #[error("the bytes that arrived hash to {got}, not to {expected}")]
-    Mismatch {
-        /// The digest in the path.
-        expected: Digest,
-        /// The digest of what arrived.
-        got: Digest,
-    },
-    /// Larger than this control plane stores.
-    #[error("a blob may have {0} bytes here")]
-    TooLarge(u64),
-    /// The connection ended early.
-    #[error("the upload broke off: send it again")]
-    Incomplete,
-    /// No byte came for too long.
-    #[error("no byte came for {0} s: send the blob again")]
-    Stalled(u64),
-}
-
-/// Blobs that are stored but make no function.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VersionError {
-    /// The manifest or layers are not all there.
-    #[error("not uploaded yet: {0}; PUT /v1/blobs/{{digest}} first")]
-    Missing(String),
-    /// A layer has another length than the manifest says.
-    #[error("layer {name:?} has {stored} bytes, the manifest says {claimed}")]
-    Size {
-        /// The file.
-        name: String,
-        /// Bytes stored.
-        stored: u64,
-        /// Bytes in the manifest.
-        claimed: u64,
-    },
-    /// Not a bundle's manifest.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// A `nacre.toml` that describes no function.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// `[model] file` is not in the bundle.
-    #[error("the bundle has no file {0:?}, which [model] file names")]
-    ModelMissing(String),
-}
-
-/// Why a node is not registered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RegistrationError {
-    /// Not `host:port`.
-    #[error(
-        "endpoint must be host:port with a DNS name, an IPv4 address or an IPv6 address in brackets, not {0:?}"
-    )]
-    Endpoint(String),
-    /// Memory or price beyond what the market takes.
-    #[error(
-        "the offer's memory must be at most 2^50 bytes, and its price at most 10^12 micro-units"
-    )]
-    Offer,
-    /// A region's name that is none.
-    #[error("region must be 1 to 64 bytes")]
-    Region,
-    /// Never given out, used before, or older than a minute.
-    #[error(
-        "the nonce was not given out here within the last minute, or was used: take a new one from POST /v1/nodes/challenges"
-    )]
-    Nonce,
-    /// The operator did not sign this registration.
-    #[error("the signature is not the operator's over this registration")]
-    Signature,
-    /// The document is not evidence, or of an enclave that the policy does not name.
-    #[error("{0} (rule {rule})", rule = .0.rule())]
-    Evidence(#[from] VerifyError),
-    /// Not an identity statement.
-    #[error("the statement cannot be read: {0}")]
-    Statement(#[from] StatementError),
-    /// The document does not vouch for this statement.
-    #[error("the document does not vouch for this identity statement: {0}")]
-    Unvouched(VerifyError),
-    /// The document was not made for this registration.
-    #[error("the document was not made for this registration: {0}")]
-    Leaf(#[from] InclusionError),
-    /// The document has no nonce at all.
-    #[error("the document was not made for this registration: it has no nonce")]
-    NoNonce,
-    /// Somebody else registered the node first.
-    #[error("node {0} belongs to another operator")]
-    Operator(NodeId),
-    /// The boot registered as another node.
-    #[error("this boot of the enclave is registered as another node")]
-    BootTaken,
-}
-
-/// Why a node's report is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReportError {
-    /// The enclave was started anew.
-    #[error("the report is of another boot than the registered one: register the new boot")]
-    Boot,
-    /// More than a report holds.
-    #[error("a report holds at most 256 events and 4096 functions")]
-    TooLong,
-    /// A code that is not one.
-    #[error("an event's code is 1 to 64 of a-z, 0-9 and `-`, not {0:?}")]
-    EventCode(String),
-    /// Numbers beyond 2⁶³ − 1.
-    #[error("an event's seq and at_ms must be below 2^63")]
-    EventNumber,
 }
 
 impl Error {
@@ -427,116 +270,4 @@ fn market(refusal: Refusal) -> (u16, &'static str, &'static str) {
         _ => 422,
     };
     (status, refusal.code(), "The market does not take this.")
-}
-
-impl RequestError {
-    fn kind(&self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::Path(_) => (400, "path-invalid", "The path cannot be read."),
-            Self::Query(_) => (400, "query-invalid", "The query cannot be read."),
-            Self::Cursor => (400, "cursor-invalid", "The cursor is none of this list."),
-            Self::IfMatch => (400, "if-match-invalid", "If-Match cannot be read."),
-            Self::ContentType => (415, "content-type", "The body is not declared as JSON."),
-            Self::Syntax(_) => (400, "json-syntax", "The body is not JSON."),
-            Self::Shape(_) => (422, "json-invalid", "The body's JSON has another shape."),
-            Self::TooLong => (413, "body-too-long", "The body is too long."),
-            Self::Incomplete => (400, "body-incomplete", "The body broke off."),
-            Self::IdempotencyKey => (
-                400,
-                "idempotency-key-invalid",
-                "The idempotency key cannot be read.",
-            ),
-        }
-    }
-}
-
-impl UploadError {
-    fn kind(&self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::Mismatch { .. } => (
-                422,
-                "digest-mismatch",
-                "The bytes are not those of the digest.",
-            ),
-            Self::TooLarge(_) => (413, "blob-too-large", "The blob is too large."),
-            Self::Incomplete => (400, "upload-incomplete", "The upload broke off."),
-            Self::Stalled(_) => (408, "upload-stalled", "The upload stalled."),
-        }
-    }
-}
-
-impl VersionError {
-    fn kind(&self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::Missing(_) => (
-                422,
-                "blob-missing",
-                "Blobs of the function are not uploaded.",
-            ),
-            Self::Size { .. } => (
-                422,
-                "layer-size",
-                "A layer has another size than the manifest says.",
-            ),
-            Self::Bundle(_) => (
-                422,
-                "bundle-invalid",
-                "The blob is no function's OCI manifest.",
-            ),
-            Self::Manifest(_) => (
-                422,
-                "manifest-invalid",
-                "The nacre.toml describes no function.",
-            ),
-            Self::ModelMissing(_) => (422, "model-missing", "The model file is not in the bundle."),
-        }
-    }
-}
-
-impl RegistrationError {
-    fn kind(&self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::Endpoint(_) => (422, "endpoint-invalid", "The endpoint is not host:port."),
-            Self::Offer => (422, "offer-out-of-range", "The offer is out of range."),
-            Self::Region => (422, "bad-name", "The region has no name that can be kept."),
-            Self::Nonce => (
-                403,
-                "nonce-invalid",
-                "The nonce is unknown, used or too old.",
-            ),
-            Self::Signature => (
-                403,
-                "signature-invalid",
-                "The operator's signature is wrong.",
-            ),
-            Self::Evidence(_) => (
-                403,
-                "evidence-refused",
-                "The enclave's evidence is refused.",
-            ),
-            Self::Statement(_) | Self::Unvouched(_) | Self::Leaf(_) | Self::NoNonce => (
-                403,
-                "evidence-not-bound",
-                "The evidence is not bound to this registration.",
-            ),
-            Self::Operator(_) => (
-                403,
-                "operator-mismatch",
-                "The node belongs to another operator.",
-            ),
-            Self::BootTaken => (409, "boot-id-taken", "The boot belongs to another node."),
-        }
-    }
-}
-
-impl ReportError {
-    fn kind(&self) -> (u16, &'static str, &'static str) {
-        match self {
-            Self::Boot => (409, "boot-changed", "The report is of another boot."),
-            Self::TooLong => (422, "report-too-long", "The report is too long."),
-            Self::EventCode(_) | Self::EventNumber => {
-                (422, "event-invalid", "An event cannot be read.")
-            }
-        }
-    }
 }
