@@ -176,7 +176,8 @@ pub(super) struct PageQuery {
     limit: u32,
 }
 
-fn default_limit() -> u32 {
+/// Items of a page unless the caller says otherwise.
+pub(super) fn default_limit() -> u32 {
     DEFAULT_PAGE
 }
 

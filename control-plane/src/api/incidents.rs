@@ -11,8 +11,7 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::answer::{Refusal, ok};
 use super::auth::KeyHolder;
-use super::extract::{InQuery, PageQuery, check_limit};
-use crate::platform::DEFAULT_PAGE;
+use super::extract::{InQuery, PageQuery, check_limit, default_limit};
 
 /// Which incidents.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,10 +28,6 @@ pub(super) struct IncidentsQuery {
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: u32,
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_PAGE
 }
 
 /// Lists what nodes did that honest ones do not, the latest first. A job is named where it is the caller's own.

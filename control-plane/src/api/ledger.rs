@@ -15,9 +15,9 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::answer::{Refusal, ok};
 use super::auth::{KeyHolder, NodeCaller};
-use super::extract::{InBody, InPath, InQuery, PageQuery, check_limit};
+use super::extract::{InBody, InPath, InQuery, PageQuery, check_limit, default_limit};
 use super::functions::to_its_end;
-use crate::platform::{DEFAULT_PAGE, customer_of};
+use crate::platform::customer_of;
 
 /// Takes usage receipts that the node's enclave signed, in the order of their numbers. They are booked when this is answered,
 /// each once however often it comes. A gap is noted, and closed when the missing ones come.
@@ -81,10 +81,6 @@ pub(super) struct EntriesQuery {
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: u32,
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_PAGE
 }
 
 /// Entries that moved the organisation's money, the oldest first.

@@ -15,9 +15,8 @@ use utoipa::IntoParams;
 use super::Shared;
 use super::answer::{Refusal, json, ok};
 use super::auth::{KeyHolder, NodeCaller, PerhapsKeyHolder};
-use super::extract::{InBody, InPath, InQuery, check_limit};
+use super::extract::{InBody, InPath, InQuery, check_limit, default_limit};
 use super::functions::to_its_end;
-use crate::platform::DEFAULT_PAGE;
 
 /// Which nodes.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -35,10 +34,6 @@ pub(super) struct NodeQuery {
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: u32,
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_PAGE
 }
 
 /// Lists nodes by id: the market, which is the same for every organisation.

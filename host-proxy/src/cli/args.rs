@@ -82,25 +82,37 @@ struct AskArgs {
 /// By hand, because derived code asks for what running requires before it looks for a command.
 impl Args for NodeArgs {
     fn augment_args(command: Command) -> Command {
-        let crashes = Command::new(CRASHES)
-            .about("List the newest crash reports of a node's enclave, the oldest first");
-        let drain = Command::new(DRAIN)
-            .about("Let a node leave: its replicas move elsewhere, and no new ones come");
-        let keep = Command::new(KEEP).about("Let a node that leaves stay after all");
-        let ask = Command::new(ASK)
-            .about("Ask another price from now on; leases keep theirs until their terms end");
         RunArgs::augment_args(command)
             .args_conflicts_with_subcommands(true)
             .subcommand_negates_reqs(true)
-            .subcommand(CrashesArgs::augment_args(crashes))
-            .subcommand(DrainArgs::augment_args(drain))
-            .subcommand(NodeAt::augment_args(keep))
-            .subcommand(AskArgs::augment_args(ask))
+            .subcommand(described::<CrashesArgs>(
+                CRASHES,
+                "List the newest crash reports of a node's enclave, the oldest first",
+            ))
+            .subcommand(described::<DrainArgs>(
+                DRAIN,
+                "Let a node leave: its replicas move elsewhere, and no new ones come",
+            ))
+            .subcommand(described::<NodeAt>(
+                KEEP,
+                "Let a node that leaves stay after all",
+            ))
+            .subcommand(described::<AskArgs>(
+                ASK,
+                "Ask another price from now on; leases keep theirs until their terms end",
+            ))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// A command with these arguments. What it does is said last: the arguments bring a text of their own.
+fn described<A: Args>(name: &'static str, about: &'static str) -> Command {
+    A::augment_args(Command::new(name))
+        .about(about)
+        .long_about(None)
 }
 
 impl FromArgMatches for NodeArgs {
@@ -401,6 +413,20 @@ mod tests {
             ["--proxy-protocol-from", "10.0.0.1/8"],
         ] {
             assert!(run(&words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn help_says_what_each_command_does() {
+        let help = NodeArgs::augment_args(Command::new("node")).render_help();
+        let help = help.to_string();
+        for says in [
+            "newest crash reports",
+            "Let a node leave",
+            "stay after all",
+            "another price",
+        ] {
+            assert!(help.contains(says), "{says}: {help}");
         }
     }
 
