@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use nacre_image::cache::Cache;
 use nacre_image::debian::{self, QemuDir};
+use nacre_telemetry::endpoint::MetricsArgs;
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use tokio::time::timeout;
@@ -31,9 +32,9 @@ use crate::socket::system_clock;
 pub async fn run(args: EmulateArgs) -> Result<(), EmulateError> {
     match (args.command, args.run) {
         (Some(EmulateCommand::Fault(args)), _) => fault(&args).await,
-        (None, Some(args)) => {
-            let stop = stop_signal(args.exit_on_stdin_eof).map_err(EmulateError::System)?;
-            boot(args, stop, io::stdout()).await
+        (None, Some(run)) => {
+            let stop = stop_signal(run.exit_on_stdin_eof).map_err(EmulateError::System)?;
+            boot(run, &args.metrics, stop, io::stdout()).await
         }
         (None, None) => Err(EmulateError::NothingToDo),
     }
@@ -50,6 +51,7 @@ async fn fault(args: &FaultArgs) -> Result<(), EmulateError> {
 /// Boots the image and sees it through to its end, or until `stop` is done; `out` gets the line `ready`.
 async fn boot(
     args: RunArgs,
+    metrics: &MetricsArgs,
     stop: impl Future<Output = ()>,
     mut out: impl Write,
 ) -> Result<(), EmulateError> {
@@ -69,7 +71,7 @@ async fn boot(
     };
     let (qemu, image) = prepare(&args).await?;
     let served = Served::default();
-    let metrics = args.metrics.serve(served.metrics()).await;
+    let metrics = metrics.serve(served.metrics()).await;
     let _metrics = metrics.map_err(|error| EmulateError::System(error.into()))?;
     let module = module(&args, &image, faults.clone())?.counting(served);
     announce(&args, &image, &module);

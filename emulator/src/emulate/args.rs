@@ -26,6 +26,11 @@ pub struct EmulateArgs {
     /// What to boot
     #[command(flatten)]
     pub run: Option<RunArgs>,
+
+    /// Where its numbers are read. Not among what to boot: clap takes a group of arguments for absent when another is
+    /// flattened into it
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 /// Something else than booting an image.
@@ -131,10 +136,6 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub boot_within: Within,
 
-    /// Where its numbers are read
-    #[command(flatten)]
-    pub metrics: MetricsArgs,
-
     /// Leave when standard input is closed, so that nothing outlives a parent that dies
     #[arg(long)]
     pub exit_on_stdin_eof: bool,
@@ -195,5 +196,43 @@ impl FromStr for Within {
 impl fmt::Display for Within {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ms", self.0.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        emulate: EmulateArgs,
+    }
+
+    fn parse(words: &[&str]) -> Result<EmulateArgs, clap::Error> {
+        let words = ["emulate"].iter().chain(words);
+        Words::try_parse_from(words).map(|words| words.emulate)
+    }
+
+    #[test]
+    fn an_image_is_booted_with_or_without_metrics() {
+        let image = ["--eif", "a", "--vsock", "b", "--pki-dir", "c"];
+        assert!(parse(&image).unwrap().run.is_some());
+        let watched = parse(&[&image[..], &["--metrics", "unix:/m"]].concat()).unwrap();
+        assert!(watched.run.is_some() && watched.metrics.address.is_some());
+    }
+
+    #[test]
+    fn half_of_what_a_machine_needs_is_refused() {
+        assert!(parse(&["--eif", "a"]).is_err());
+        assert!(parse(&["fault", "--control", "s"]).is_err());
+    }
+
+    #[test]
+    fn a_fault_needs_no_image() {
+        let fault = parse(&["fault", "--control", "s", "enclave-kill"]).unwrap();
+        assert!(fault.command.is_some() && fault.run.is_none());
     }
 }
