@@ -9,15 +9,6 @@ interface IEnclaveRegistry {
     /// @notice The key's time ended at `expiresAt`, Unix seconds.
     error KeyExpired(address key, uint64 expiresAt);
 
-    /// @notice The key was revoked, by its operator or by the revoker.
-    error KeyIsRevoked(address key);
-
-    /// @notice The image that the key's enclave runs was revoked.
-    error ImageIsRevoked(bytes32 imageId);
-
-    /// @notice The verifier that vouched for the key, or one that vouched for that verifier, was revoked.
-    error VerifierIsRevoked(address verifier);
-
     /// @notice The key's enclave runs another image than the one demanded.
     error OtherImage(bytes32 demanded, bytes32 actual);
 
