@@ -35,7 +35,8 @@
 //!
 //! # Cost
 //!
-//! What an event costs does not depend on how many nodes there are, but for a logarithm: nodes stand by free
+//! What an event costs does not depend on how many nodes there are, but for a logarithm, and for a few reads of memory
+//! that a large market does not have in the processor's caches (`examples/placements.rs` shows both): nodes stand by free
 //! room and on ladders by ask (once for all, once a region), those who wait stand by memory and turn, and
 //! timers by time. An event makes at most [`Config::max_actions`] actions and looks at a bounded number of orders; what is
 //! left is done with the next event, and [`Scheduler::next_wake`] asks for one at once. (Only a node that shrinks or

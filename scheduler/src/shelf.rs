@@ -4,11 +4,9 @@
 //! best room would be those of different nodes. Here nodes of one class of free memory and one of free processors share a
 //! ladder; a search looks at the classes that may fit only.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::ladder::{Ladder, Need, Rank, Rung};
+use crate::ladder::{Best, Ladder, Need, Rank, Rung};
 use crate::slab::NodeIx;
 
 /// Classes of free memory and of free processors.
@@ -17,13 +15,15 @@ type Class = (u32, u32);
 /// Nodes by room, then by ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shelf {
-    /// None is empty.
-    ladders: BTreeMap<Class, Ladder>,
+    /// The classes that have nodes, rising, each with its ladder's best: every search goes through them.
+    tops: Vec<(Class, Best)>,
+    /// Of each class; none is empty.
+    ladders: Vec<Ladder>,
 }
 
 impl Shelf {
     pub(crate) fn is_empty(&self) -> bool {
-        self.ladders.is_empty()
+        self.tops.is_empty()
     }
 
     /// The cheapest rung that fits and that `takes` accepts, and that ranks before `found`.
@@ -33,21 +33,26 @@ impl Shelf {
         mut found: Option<(Rank, NodeIx)>,
         takes: impl Fn(&Rung) -> bool,
     ) -> Option<(Rank, NodeIx)> {
-        let cpu = cpu_class(need.version.cpu_milli);
-        let from = (memory_class(need.version.memory_bytes), cpu);
-        let ladders = self
-            .ladders
-            .range(from..)
-            .filter(|(class, _)| class.1 >= cpu);
-        for (_, ladder) in ladders {
-            found = ladder.cheapest(need, found, &takes);
+        let least = room_class(need.version.memory_bytes);
+        let from = self.tops.partition_point(|(class, _)| class.0 < least);
+        let may = |at: &usize, found: Option<&(Rank, NodeIx)>| {
+            self.tops[*at].1.may_win(need, found.map(|f| &f.0))
+        };
+        let all = from..self.tops.len();
+        // Where the best is cheapest first: what is found there rules most others out.
+        let first = all.clone().filter(|at| may(at, found.as_ref()));
+        let first = first.min_by_key(|at| self.tops[*at].1.cost(need));
+        for at in first.into_iter().chain(all) {
+            if may(&at, found.as_ref()) {
+                found = self.ladders[at].cheapest(need, found, &takes);
+            }
         }
         found
     }
 
     /// The most memory and the most processors that any node has free, each by itself.
     pub(crate) fn most_free(&self) -> (u64, u32) {
-        let most = self.ladders.values().map(Ladder::most_free);
+        let most = self.tops.iter().map(|(_, best)| best.most_free());
         most.fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)))
     }
 
@@ -56,27 +61,57 @@ impl Shelf {
             && class(before) == class(now)
             && before.same_place(now)
         {
-            if let Some(ladder) = self.ladders.get_mut(&class(now)) {
-                ladder.set_free(now);
+            if let Ok(at) = self.place_of(class(now)) {
+                self.ladders[at].set_free(now);
+                self.refresh(at);
             }
             return;
         }
         if let Some(before) = before
-            && let Some(ladder) = self.ladders.get_mut(&class(before))
+            && let Ok(at) = self.place_of(class(before))
         {
-            ladder.remove(before);
-            if ladder.is_empty() {
-                self.ladders.remove(&class(before));
-            }
+            self.ladders[at].remove(before);
+            self.refresh(at);
         }
         if let Some(now) = now {
-            self.ladders.entry(class(now)).or_default().insert(*now);
+            match self.place_of(class(now)) {
+                Ok(at) => {
+                    self.ladders[at].insert(*now);
+                    self.refresh(at);
+                }
+                Err(at) => {
+                    let mut ladder = Ladder::default();
+                    ladder.insert(*now);
+                    self.ladders.insert(at, ladder);
+                    self.tops.insert(at, (class(now), Best::of(now)));
+                }
+            }
+        }
+    }
+
+    fn place_of(&self, class: Class) -> Result<usize, usize> {
+        self.tops.binary_search_by_key(&class, |(class, _)| *class)
+    }
+
+    /// Sums up anew what changed; what became empty goes.
+    fn refresh(&mut self, at: usize) {
+        if let Some(best) = self.ladders[at].best() {
+            self.tops[at].1 = best;
+        } else {
+            self.tops.remove(at);
+            self.ladders.remove(at);
         }
     }
 }
 
 fn class(rung: &Rung) -> Class {
-    (memory_class(rung.free_memory), cpu_class(rung.free_cpu))
+    (room_class(rung.free_memory), cpu_class(rung.free_cpu))
+}
+
+/// One class for each doubling: only in the first that may fit are there nodes that do not, and each class more is one
+/// more ladder to look at.
+fn room_class(memory: u64) -> u32 {
+    memory.checked_ilog2().map_or(0, |log| log + 1)
 }
 
 /// Four classes for each doubling.
