@@ -134,11 +134,14 @@ pub(crate) enum UserCommand {
     /// Make, list, rotate and revoke API keys.
     #[command(subcommand)]
     Key(crate::commands::key::KeyCommand),
-    /// What the organisation's keys did and were refused, the latest first.
+    /// What the organisation's keys did and were refused, the latest first. At the database: what was done with the platform's
+    /// own keys, and what they were refused.
     Audit {
         /// Most entries.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
+        #[command(flatten)]
+        at: crate::commands::key::DatabaseArgs,
     },
     /// Check or show attestation documents.
     #[command(subcommand)]

@@ -95,7 +95,7 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Entries { after } => ledger::entries(context, after).await,
         UserCommand::Cap(command) => ledger::cap(context, command).await,
         UserCommand::Key(command) => key::run(context, command).await,
-        UserCommand::Audit { limit } => key::audit(context, limit).await,
+        UserCommand::Audit { limit, at } => key::audit(context, limit, &at).await,
         UserCommand::Invoke(args) => invoke::run(context, args).await,
         UserCommand::Attest(AttestCommand::Verify(args)) => attest::verify(context, args).await,
         UserCommand::Attest(AttestCommand::Inspect { document }) => {

@@ -1,5 +1,6 @@
 //! API keys: made, listed, rotated and revoked by whoever reaches the database, while the control plane runs or not. The
-//! API does the same for whoever has a key with the scope `admin`, within the organisation of that key.
+//! API does the same for whoever has a key with the scope `admin`, within the organisation of that key. The platform's own
+//! keys, which its gateways have, are made, seen, rotated and revoked here only.
 
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;
@@ -8,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use nacre_protocol::api::audit::AuditEntry;
 pub use nacre_protocol::api::keys::{ApiKey, Scope};
 use nacre_protocol::ids::OrganisationName;
 
@@ -15,8 +17,10 @@ pub use crate::token::KeyId;
 
 use crate::clock::Clock;
 use crate::config::Database;
+use crate::owner::Owner;
+use crate::platform::entry_id;
 use crate::store::keys::NewKeyRow;
-use crate::store::{Store, StoreError, commit, keys};
+use crate::store::{Store, StoreError, Transaction, audit, commit, keys};
 use crate::token::{mint_key, mint_key_again};
 
 /// Longest name of a key.
@@ -25,6 +29,9 @@ pub const MAX_NAME: usize = 100;
 pub const MAX_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The same, unless told otherwise.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3600);
+
+/// From where, in the log, what is done here is done.
+const AT_DATABASE: &str = "database";
 
 /// A key that was just made, or has a new secret. Its text is shown now or never.
 pub struct NewKey {
@@ -49,7 +56,7 @@ pub struct KeyOrder {
     pub name: String,
     /// Whose things it opens. An organisation is there from its first key on.
     pub organisation: OrganisationName,
-    /// What it may be used for; at least one.
+    /// What it may be used for; at least one, and not [`Scope::Gateway`].
     pub scopes: BTreeSet<Scope>,
     /// For how long it is taken. Absent: until it is revoked.
     pub lifetime: Option<Duration>,
@@ -65,6 +72,9 @@ pub enum KeyError {
     /// No scope at all.
     #[error("a key without scopes opens nothing: name at least one")]
     NoScopes,
+    /// A gateway's key that were to open more.
+    #[error("a key with the scope gateway has no other scope and belongs to no organisation")]
+    Gateway,
     /// Longer than time is counted.
     #[error("a key's lifetime must end before the year 10000")]
     Lifetime,
@@ -93,7 +103,7 @@ pub async fn create(database: &Database, name: &str) -> Result<NewKey, KeyError>
     let order = KeyOrder {
         name: name.to_owned(),
         organisation: OrganisationName::default(),
-        scopes: Scope::ALL.into(),
+        scopes: Scope::OF_ORGANISATIONS.into(),
         lifetime: None,
     };
     create_with(database, &order).await
@@ -101,23 +111,49 @@ pub async fn create(database: &Database, name: &str) -> Result<NewKey, KeyError>
 
 /// Makes a key. A folder's database is made if absent, and the organisation too.
 pub async fn create_with(database: &Database, order: &KeyOrder) -> Result<NewKey, KeyError> {
-    check_name(&order.name)?;
     if order.scopes.is_empty() {
         return Err(KeyError::NoScopes);
     }
+    if order.scopes.contains(&Scope::Gateway) {
+        return Err(KeyError::Gateway);
+    }
+    let owner = Owner::from(&order.organisation);
+    insert(database, &owner, &order.name, &order.scopes, order.lifetime).await
+}
+
+/// Makes a key for a gateway that serves all organisations' functions: it opens their routes, and nothing else. It is the
+/// platform's own, so no organisation's key reaches it. That it was made is noted in the platform's log.
+pub async fn create_for_gateway(
+    database: &Database,
+    name: &str,
+    lifetime: Option<Duration>,
+) -> Result<NewKey, KeyError> {
+    let scopes = [Scope::Gateway].into();
+    insert(database, &Owner::Platform, name, &scopes, lifetime).await
+}
+
+async fn insert(
+    database: &Database,
+    owner: &Owner,
+    name: &str,
+    scopes: &BTreeSet<Scope>,
+    lifetime: Option<Duration>,
+) -> Result<NewKey, KeyError> {
+    check_name(name)?;
     let now = Clock::system().now_ms();
-    let ends = order.lifetime.map(|lifetime| end_of(now, lifetime));
+    let ends = lifetime.map(|lifetime| end_of(now, lifetime));
     let (id, minted) = mint_key()?;
     let row = NewKeyRow {
         id: &id,
-        name: &order.name,
-        organisation: &order.organisation,
-        scopes: &order.scopes,
+        name,
+        owner,
+        scopes,
         expires_ms: ends.transpose()?,
     };
     let store = open(database).await?;
     let mut tx = store.write().await?;
     keys::insert(&mut tx, &row, minted.hash, now).await?;
+    note(&mut tx, owner, "createKey", &id, now).await?;
     commit(tx).await?;
     store.close().await;
     Ok(NewKey {
@@ -147,10 +183,12 @@ pub async fn rotate(database: &Database, id: &str, grace: Duration) -> Result<Ne
     let minted = mint_key_again(&id)?;
     let store = open(database).await?;
     let mut tx = store.write().await?;
-    let found = match keys::organisation(&mut tx, &id).await? {
-        Some(of) => keys::rotate(&mut tx, &id, &of, minted.hash, until, now).await?,
-        None => false,
-    };
+    let owner = keys::owner(&mut tx, &id).await?;
+    let mut found = false;
+    if let Some(owner) = owner {
+        found = keys::rotate(&mut tx, &id, &owner, minted.hash, until, now).await?;
+        note(&mut tx, &owner, "rotateKey", &id, now).await?;
+    }
     commit(tx).await?;
     store.close().await;
     if found {
@@ -167,10 +205,12 @@ pub async fn revoke(database: &Database, id: &str) -> Result<(), KeyError> {
     let now = Clock::system().now_ms();
     let store = open(database).await?;
     let mut tx = store.write().await?;
-    let found = match keys::organisation(&mut tx, &id).await? {
-        Some(of) => keys::revoke(&mut tx, &id, &of, now).await?,
-        None => false,
-    };
+    let owner = keys::owner(&mut tx, &id).await?;
+    let mut found = false;
+    if let Some(owner) = owner {
+        found = keys::revoke(&mut tx, &id, &owner, now).await?;
+        note(&mut tx, &owner, "revokeKey", &id, now).await?;
+    }
     commit(tx).await?;
     store.close().await;
     if found {
@@ -178,6 +218,42 @@ pub async fn revoke(database: &Database, id: &str) -> Result<(), KeyError> {
     } else {
         Err(KeyError::NotFound(id))
     }
+}
+
+/// What was done with the platform's own keys and what they were refused, the latest first. What an organisation's keys did
+/// is its own to read, over the API.
+pub async fn platform_log(database: &Database, limit: u32) -> Result<Vec<AuditEntry>, KeyError> {
+    let store = open(database).await?;
+    let mut tx = store.read().await?;
+    let entries = audit::page(&mut tx, &Owner::Platform, None, limit).await?;
+    drop(tx);
+    store.close().await;
+    Ok(entries)
+}
+
+/// Notes what is done with a key of the platform's own, together with it.
+async fn note(
+    tx: &mut Transaction,
+    owner: &Owner,
+    action: &str,
+    key: &KeyId,
+    now_ms: u64,
+) -> Result<(), KeyError> {
+    if *owner != Owner::Platform {
+        return Ok(());
+    }
+    let entry = AuditEntry {
+        id: entry_id()?,
+        at_ms: now_ms,
+        key: key.to_string(),
+        action: action.to_owned(),
+        method: String::new(),
+        path: String::new(),
+        address: AT_DATABASE.to_owned(),
+        status: 200,
+        code: None,
+    };
+    Ok(audit::append(tx, owner, &entry).await?)
 }
 
 /// Whether this may be a key's name.

@@ -25,6 +25,7 @@ pub mod keys;
 mod market;
 mod meters;
 mod objects;
+mod owner;
 mod platform;
 mod rate;
 mod server;

@@ -34,7 +34,9 @@ pub struct GatewayArgs {
     /// URL of the control plane that knows where functions run
     #[arg(long, value_name = "URL", requires_all = ["key_file", "data"], required_unless_present = "routes")]
     pub control_plane: Option<Url>,
-    /// File with the control plane's API key; read each time it is needed
+    /// File with the control plane's API key; read each time it is needed. With a key of the scope `gateway`, which whoever
+    /// runs the platform makes at its database, the functions of all organisations are served; with an organisation's key
+    /// of the scope `functions:read`, its own
     #[arg(long, value_name = "FILE", requires = "control_plane")]
     pub key_file: Option<PathBuf>,
     /// Folder where the last routes are kept, for a start without the control plane; made if absent

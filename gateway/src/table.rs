@@ -16,8 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use nacre_protocol::api::Function;
-use nacre_protocol::api::market::RouteNode;
+use nacre_protocol::api::market::{FunctionRoutes, RouteNode};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::FunctionName;
 use nacre_transport::Address;
@@ -114,10 +113,9 @@ impl Table {
         toml::to_string(self)
     }
 
-    /// What the control plane says: every function that is deployed, with the versions that answer for it.
-    pub fn of(functions: &[Function]) -> Self {
-        let deployed = functions.iter().filter(|f| f.deployment.is_some());
-        let routed = deployed.map(|function| {
+    /// What the control plane says: functions that are deployed, with the versions that answer for each.
+    pub fn of(functions: &[FunctionRoutes]) -> Self {
+        let routed = functions.iter().map(|function| {
             let answers = function.routes.iter().any(|route| route.weight > 0);
             let versions = function
                 .routes
@@ -134,7 +132,7 @@ impl Table {
                         .take(MAX_NODES)
                         .collect(),
                 });
-            (function.name.clone(), versions.collect())
+            (function.function.clone(), versions.collect())
         });
         Self {
             functions: routed.collect(),

@@ -55,7 +55,8 @@ pub(crate) struct CreateArgs {
     /// What the key is for.
     #[arg(long)]
     name: String,
-    /// What it may be used for: functions:read, functions:write, jobs, nodes, billing, admin.
+    /// What it may be used for: functions:read, functions:write, jobs, nodes, billing, admin. Or gateway, alone and at the
+    /// database: the routes of all organisations' functions and nothing else, for a gateway of the platform.
     #[arg(
         long = "scope",
         value_name = "SCOPE,…",
@@ -63,7 +64,7 @@ pub(crate) struct CreateArgs {
         required_unless_present = "all_scopes"
     )]
     scopes: Vec<Scope>,
-    /// Everything.
+    /// Everything that an organisation's key may do.
     #[arg(long, conflicts_with = "scopes")]
     all_scopes: bool,
     /// After how many days it ends [default: never, or with the key that makes it].
@@ -151,12 +152,20 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Cl
 
 async fn create(context: &Context, args: CreateArgs) -> Result<Shown, CliError> {
     let scopes: BTreeSet<Scope> = match args.all_scopes {
-        true => Scope::ALL.into(),
+        true => Scope::OF_ORGANISATIONS.into(),
         false => args.scopes.into_iter().collect(),
     };
     let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
     let lifetime = args.days.map(days);
-    if let Some(database) = args.at.database()? {
+    let database = args.at.database()?;
+    if let Some(database) = &database
+        && scopes == [Scope::Gateway].into()
+        && args.organisation.is_none()
+    {
+        let made = keys::create_for_gateway(database, &args.name, lifetime).await;
+        return Ok(made.context("create")?.into());
+    }
+    if let Some(database) = database {
         let order = KeyOrder {
             name: args.name,
             organisation: args.organisation.unwrap_or_default(),
@@ -214,8 +223,17 @@ async fn list(context: &Context, at: &DatabaseArgs) -> Result<(), CliError> {
 }
 
 /// Prints what keys did, the latest first.
-pub(crate) async fn audit(context: &Context, limit: u32) -> Result<(), CliError> {
-    let entries = api(context)?.audit(limit).await?;
+pub(crate) async fn audit(
+    context: &Context,
+    limit: u32,
+    at: &DatabaseArgs,
+) -> Result<(), CliError> {
+    let entries = match at.database()? {
+        Some(database) => keys::platform_log(&database, limit)
+            .await
+            .context("audit")?,
+        None => api(context)?.audit(limit).await?,
+    };
     context.output.result(&entries, |entries| {
         let head = ["WHEN", "KEY", "ADDRESS", "ACTION", "STATUS", "PATH"];
         table(&head, &entries.iter().map(entry_row).collect::<Vec<_>>())
@@ -235,7 +253,9 @@ fn key_row(key: &ApiKey) -> Vec<String> {
     };
     vec![
         key.id.clone(),
-        key.organisation.to_string(),
+        key.organisation
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), ToString::to_string),
         time(key.created_ms),
         ends,
         scopes.join(","),

@@ -31,6 +31,9 @@ impl FromRequestParts<Shared> for KeyHolder {
     async fn from_request_parts(parts: &mut Parts, platform: &Shared) -> Result<Self, Refusal> {
         match Caller::from_request_parts(parts, platform).await?.0 {
             Principal::Key(key) => Ok(Self(key)),
+            Principal::Gateway(_) => {
+                Err(Error::Forbidden("this needs an organisation's key").into())
+            }
             Principal::Node(_) => Err(Error::Forbidden("this needs an API key").into()),
         }
     }
@@ -78,7 +81,9 @@ impl FromRequestParts<Shared> for NodeCaller {
                 id,
                 token: bearer(&parts.headers)?.to_owned(),
             }),
-            Principal::Key(_) => Err(Error::Forbidden("this needs the node's token").into()),
+            Principal::Key(_) | Principal::Gateway(_) => {
+                Err(Error::Forbidden("this needs the node's token").into())
+            }
         }
     }
 }

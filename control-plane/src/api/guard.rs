@@ -26,6 +26,7 @@ use super::document::operations;
 use super::limits::Limits;
 use crate::config::Config;
 use crate::error::Error;
+use crate::owner::Owner;
 use crate::platform::{Deed, Principal};
 use crate::token::Presented;
 
@@ -91,18 +92,21 @@ impl Guard {
         Ok(Some(principal))
     }
 
-    /// Notes what a key did, if it was to change something or was refused for want of a scope.
+    /// Notes what a key did, if it was to change something or was refused for want of a scope. Of a gateway, which says
+    /// again and again who waits, what it was refused.
     async fn note(&self, principal: &Principal, deed: Deed) {
-        let Principal::Key(key) = principal else {
-            return;
-        };
         let looks = matches!(deed.method.as_str(), "GET" | "HEAD");
-        if looks && deed.status != StatusCode::FORBIDDEN.as_u16() {
+        let forbidden = deed.status == StatusCode::FORBIDDEN.as_u16();
+        let (owner, key, changes) = match principal {
+            Principal::Key(key) => (Owner::from(&key.organisation), &key.id, !looks),
+            Principal::Gateway(key) => (Owner::Platform, key, false),
+            Principal::Node(_) => return,
+        };
+        if !changes && !forbidden {
             return;
         }
-        let noted = self.platform.note_deed(&key.organisation, &key.id, deed);
-        if let Err(error) = noted.await {
-            tracing::error!(%error, key = %key.id, "the audit log lacks an entry");
+        if let Err(error) = self.platform.note_deed(&owner, key, deed).await {
+            tracing::error!(%error, %key, "the audit log lacks an entry");
         }
     }
 
@@ -162,22 +166,25 @@ impl Rule {
         match principal {
             Principal::Node(_) if self.nodes => Ok(()),
             Principal::Node(_) => Err(Error::Forbidden("this needs an API key")),
-            Principal::Key(_) if self.nodes && self.keys.is_empty() => {
+            Principal::Key(_) | Principal::Gateway(_) if self.nodes && self.keys.is_empty() => {
                 Err(Error::Forbidden("this needs the node's token"))
             }
-            Principal::Key(_) if self.keys.is_empty() => {
+            Principal::Key(_) | Principal::Gateway(_) if self.keys.is_empty() => {
                 Err(Error::Forbidden("this opens to no key"))
             }
-            Principal::Key(key) => {
-                if self.keys.iter().any(|set| set.is_subset(&key.scopes)) {
-                    return Ok(());
-                }
-                let wanted = self.keys.iter().map(words);
-                Err(Error::ScopeMissing(
-                    wanted.collect::<Vec<_>>().join(", or "),
-                ))
-            }
+            Principal::Key(key) => self.check_scopes(&key.scopes),
+            Principal::Gateway(_) => self.check_scopes(&[Scope::Gateway].into()),
         }
+    }
+
+    fn check_scopes(&self, scopes: &BTreeSet<Scope>) -> Result<(), Error> {
+        if self.keys.iter().any(|set| set.is_subset(scopes)) {
+            return Ok(());
+        }
+        let wanted = self.keys.iter().map(words);
+        Err(Error::ScopeMissing(
+            wanted.collect::<Vec<_>>().join(", or "),
+        ))
     }
 }
 

@@ -76,6 +76,7 @@ impl Limits {
         };
         let who = match principal {
             Principal::Key(key) => key.id.to_string(),
+            Principal::Gateway(key) => key.to_string(),
             Principal::Node(node) => node.to_string(),
         };
         limiter.take(who, self.began.elapsed()).map_err(limited)

@@ -22,6 +22,7 @@ mod limits;
 mod logs;
 mod nodes;
 mod rollouts;
+mod routes;
 mod uptime;
 
 use std::sync::Arc;
@@ -122,7 +123,8 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(rollouts::set_canary))
         .routes(routes!(rollouts::promote))
         .routes(routes!(rollouts::roll_back))
-        .routes(routes!(rollouts::demand))
+        .routes(routes!(routes::list))
+        .routes(routes!(routes::demand))
         .routes(routes!(nodes::list))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::conduct))

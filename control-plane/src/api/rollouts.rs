@@ -1,9 +1,8 @@
-//! `/v1/functions/{name}/canary`, `/promote`, `/rollback` and `/demand`
+//! `/v1/functions/{name}/canary`, `/promote` and `/rollback`
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use nacre_protocol::api::Deployment;
-use nacre_protocol::api::market::{Demand, Promote, RollBack, SetCanary};
+use nacre_protocol::api::market::{Promote, RollBack, SetCanary};
 use nacre_protocol::ids::FunctionName;
 
 use super::Shared;
@@ -120,35 +119,4 @@ pub(super) async fn roll_back(
         done.await
     };
     Ok(to_its_end(work).await?)
-}
-
-/// Takes a gateway's word about callers who wait there because no replica answers, so that a function that sleeps wakes.
-/// It counts for 10 seconds, and stands in place of what that gateway said before. It changes nothing for a function
-/// whose replicas do not follow the load.
-#[utoipa::path(
-    post,
-    path = "/v1/functions/{name}/demand",
-    operation_id = "reportDemand",
-    tag = "deployments",
-    params(("name" = String, Path, description = "The function's name")),
-    request_body = Demand,
-    responses(
-        (status = 204, description = "Taken"),
-        (status = 400, description = "`path-invalid`, `json-syntax`, `body-incomplete`"),
-        (status = 404, description = "`function-not-found`"),
-        (status = 413, description = "`body-too-long`"),
-        (status = 415, description = "`content-type`"),
-        (status = 422, description = "`json-invalid`"),
-    ),
-    security(("api_key" = ["functions:read"])),
-)]
-pub(super) async fn demand(
-    State(platform): State<Shared>,
-    KeyHolder(key): KeyHolder,
-    InPath(name): InPath<FunctionName>,
-    body: InBody<Demand>,
-) -> Result<StatusCode, Refusal> {
-    let of = key.organisation;
-    to_its_end(async move { platform.demand(&of, &name, body.value).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
 }

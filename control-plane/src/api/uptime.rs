@@ -273,6 +273,7 @@ fn own(Caller(caller): Caller, node: NodeId) -> Result<(), Error> {
         Principal::Node(id) if id != node => {
             Err(Error::Forbidden("a node's token opens its own paths only"))
         }
+        Principal::Gateway(_) => Err(Error::Forbidden("this needs an organisation's key")),
         Principal::Node(_) | Principal::Key(_) => Ok(()),
     }
 }

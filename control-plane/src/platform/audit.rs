@@ -1,4 +1,4 @@
-//! The audit log: what keys did and were refused, kept apart for each organisation.
+//! The audit log: what keys did and were refused, kept apart for each organisation, and for the platform's own keys.
 //!
 //! An entry is written before the request is answered, so that nobody is told of an effect that the log does not know. What a
 //! kill cuts off between effect and entry was answered to nobody.
@@ -13,6 +13,7 @@ use nacre_protocol::ids::OrganisationName;
 
 use super::{Platform, random_id};
 use crate::error::Error;
+use crate::owner::Owner;
 use crate::store::{audit, commit, keys};
 use crate::token::KeyId;
 
@@ -38,7 +39,7 @@ impl Platform {
     /// Notes what a key did.
     pub(crate) async fn note_deed(
         &self,
-        organisation: &OrganisationName,
+        owner: &Owner,
         key: &KeyId,
         deed: Deed,
     ) -> Result<(), Error> {
@@ -54,17 +55,17 @@ impl Platform {
             code: deed.code,
         };
         let mut tx = self.store.write_alone().await?;
-        audit::append(&mut tx, organisation, &entry).await?;
+        audit::append(&mut tx, owner, &entry).await?;
         Ok(commit(tx).await?)
     }
 
-    /// Notes that a key's id came with a wrong secret, or after its end: for its organisation, if there is such a key.
+    /// Notes that a key's id came with a wrong secret, or after its end: for its owner, if there is such a key.
     pub(crate) async fn note_refused_key(&self, key: &KeyId, deed: Deed) -> Result<(), Error> {
         let mut tx = self.store.read().await?;
-        let organisation = keys::organisation(&mut tx, key).await?;
+        let owner = keys::owner(&mut tx, key).await?;
         drop(tx);
-        match organisation {
-            Some(organisation) => self.note_deed(&organisation, key, deed).await,
+        match owner {
+            Some(owner) => self.note_deed(&owner, key, deed).await,
             None => Ok(()),
         }
     }
@@ -78,7 +79,7 @@ impl Platform {
     ) -> Result<Page<AuditEntry>, Error> {
         let after = self.cursors.open(LIST, organisation, after, position)?;
         let mut tx = self.store.read().await?;
-        let items = audit::page(&mut tx, organisation, after, limit + 1).await?;
+        let items = audit::page(&mut tx, &organisation.into(), after, limit + 1).await?;
         Ok(self
             .cursors
             .page(LIST, organisation, items, limit, |entry| {
@@ -97,7 +98,7 @@ impl Platform {
 }
 
 /// Of two in one millisecond, the later one has the higher id, as far as clocks tell.
-fn entry_id() -> Result<String, Error> {
+pub(crate) fn entry_id() -> Result<String, getrandom::Error> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let nanos = since.unwrap_or_default().as_nanos();
     Ok(format!("{nanos:024x}{}", hex::encode(random_id()?)))

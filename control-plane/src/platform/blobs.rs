@@ -111,6 +111,11 @@ impl Platform {
     ) -> Result<u64, Error> {
         let size = match principal {
             Principal::Key(key) => self.want_blob(digest, &key.organisation).await?,
+            Principal::Gateway(_) => {
+                return Err(Error::Forbidden(
+                    "a gateway carries bytes and needs no blobs",
+                ));
+            }
             Principal::Node(node) => {
                 let mut tx = self.store.read().await?;
                 if !blobs::is_leased_to(&mut tx, digest, node).await? {

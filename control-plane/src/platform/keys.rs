@@ -35,7 +35,7 @@ impl Platform {
         let row = NewKeyRow {
             id: &id,
             name: &order.name,
-            organisation: &by.organisation,
+            owner: &(&by.organisation).into(),
             scopes: &order.scopes,
             expires_ms,
         };
@@ -98,7 +98,8 @@ impl Platform {
             return Err(KeyRefused::Revoked(id).into());
         }
         within(by, &before.scopes, before.expires_ms)?;
-        keys::rotate(&mut tx, &id, &by.organisation, minted.hash, until, now).await?;
+        let owner = (&by.organisation).into();
+        keys::rotate(&mut tx, &id, &owner, minted.hash, until, now).await?;
         let about = keys::get(&mut tx, &id, &by.organisation).await?;
         commit(tx).await?;
         Ok(IssuedKey {
@@ -115,7 +116,7 @@ impl Platform {
     ) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
-        let found = keys::revoke(&mut tx, &id, organisation, now).await?;
+        let found = keys::revoke(&mut tx, &id, &organisation.into(), now).await?;
         commit(tx).await?;
         if found {
             Ok(())

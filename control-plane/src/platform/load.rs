@@ -1,10 +1,10 @@
 //! The market is told what replicas that follow the load have to do.
 
 use nacre_protocol::api::market::Demand;
-use nacre_protocol::ids::{FunctionName, OrganisationName};
+use nacre_protocol::ids::FunctionName;
 use nacre_scheduler::Event;
 
-use super::{Changed, Platform};
+use super::{Changed, Platform, Served};
 use crate::error::{Error, RequestError};
 use crate::store::{Transaction, functions, load};
 
@@ -21,7 +21,7 @@ impl Platform {
     /// Takes a gateway's word about who waits there for a replica of a function.
     pub(crate) async fn demand(
         &self,
-        organisation: &OrganisationName,
+        served: &Served,
         function: &FunctionName,
         demand: Demand,
     ) -> Result<(), Error> {
@@ -38,7 +38,9 @@ impl Platform {
         };
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
-        if !functions::exists(&mut tx, function, organisation).await? {
+        let owner = functions::organisation(&mut tx, function).await?;
+        let own = |owner: &_| served.organisation().is_none_or(|own| own == owner);
+        if !owner.as_ref().is_some_and(own) {
             return Err(Error::FunctionNotFound(function.clone()));
         }
         load::of_gateway(&mut tx, function, &demand, now).await?;

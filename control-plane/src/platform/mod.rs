@@ -18,6 +18,7 @@ mod once;
 mod only_if;
 mod registration;
 mod rollouts;
+mod routes;
 mod sweep;
 mod uptime;
 
@@ -28,12 +29,13 @@ use nacre_attestation_verifier::{Policy, Roots};
 use nacre_protocol::api::keys::Scope;
 use nacre_protocol::ids::{DeploymentId, FunctionName, JobId, NodeId, OrganisationName};
 
-pub(crate) use audit::Deed;
+pub(crate) use audit::{Deed, entry_id};
 pub(crate) use blobs::Put;
 pub(crate) use jobs::{Attempt, Ending, Holder, Phase, Progress, ResultBody, WebhookSecret};
 pub(crate) use ledger::customer_of;
 pub(crate) use once::{Answer, Idempotency};
 pub(crate) use only_if::{OnlyIf, etag};
+pub(crate) use routes::Served;
 
 use crate::causes::Causes;
 use crate::challenges::Challenges;
@@ -43,6 +45,7 @@ use crate::cursors::Cursors;
 use crate::error::Error;
 use crate::meters::Meters;
 use crate::objects::Objects;
+use crate::owner::Owner;
 use crate::store::{
     Store, Transaction, commit, keys as key_rows, nodes as node_rows, nonces, secrets,
 };
@@ -84,8 +87,10 @@ pub(crate) struct Platform {
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Principal {
-    /// The holder of an API key.
+    /// The holder of an organisation's API key.
     Key(Key),
+    /// A gateway of the platform, by its key.
+    Gateway(KeyId),
     /// A registered node.
     Node(NodeId),
 }
@@ -155,12 +160,15 @@ impl Platform {
                 let stored = key_rows::stored(&mut tx, &id, self.clock.now_ms()).await?;
                 let stored = stored.filter(|stored| stored.is(&hash));
                 let stored = stored.ok_or(Error::Unauthenticated)?;
-                Ok(Principal::Key(Key {
-                    id,
-                    organisation: stored.organisation,
-                    scopes: stored.scopes,
-                    expires_ms: stored.expires_ms,
-                }))
+                Ok(match stored.owner {
+                    Owner::Platform => Principal::Gateway(id),
+                    Owner::Organisation(organisation) => Principal::Key(Key {
+                        id,
+                        organisation,
+                        scopes: stored.scopes,
+                        expires_ms: stored.expires_ms,
+                    }),
+                })
             }
             Presented::Node(id, hash) => {
                 let stored = node_rows::token(&mut tx, &id).await?;

@@ -1,15 +1,15 @@
 //! The audit log.
 
 use nacre_protocol::api::audit::AuditEntry;
-use nacre_protocol::ids::OrganisationName;
 use sqlx::query;
 
 use super::{Connection, RowExt as _, StoreError, big};
+use crate::owner::Owner;
 
 /// Adds an entry.
 pub(crate) async fn append(
     on: &mut Connection,
-    organisation: &OrganisationName,
+    owner: &Owner,
     entry: &AuditEntry,
 ) -> Result<(), StoreError> {
     query(
@@ -17,7 +17,7 @@ pub(crate) async fn append(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(&entry.id)
-    .bind(organisation.as_str())
+    .bind(owner.as_str())
     .bind(big(entry.at_ms)?)
     .bind(&entry.key)
     .bind(&entry.action)
@@ -31,10 +31,10 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// An organisation's entries, the latest first, after the one that `after` names by its time and id.
+/// An owner's entries, the latest first, after the one that `after` names by its time and id.
 pub(crate) async fn page(
     on: &mut Connection,
-    organisation: &OrganisationName,
+    owner: &Owner,
     after: Option<(u64, String)>,
     limit: u32,
 ) -> Result<Vec<AuditEntry>, StoreError> {
@@ -47,7 +47,7 @@ pub(crate) async fn page(
          WHERE organisation = $1 AND (at_ms < $2 OR (at_ms = $2 AND id < $3))
          ORDER BY at_ms DESC, id DESC LIMIT $4",
     )
-    .bind(organisation.as_str())
+    .bind(owner.as_str())
     .bind(time)
     .bind(id)
     .bind(i64::from(limit))

@@ -163,6 +163,28 @@ pub(crate) async fn names(
     rows.iter().map(|row| row.parsed("name")).collect()
 }
 
+/// Functions that are deployed, of an organisation or of all: names after `after`, in order.
+pub(crate) async fn deployed(
+    on: &mut Connection,
+    organisation: Option<&OrganisationName>,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<FunctionName>, StoreError> {
+    let rows = query(
+        "SELECT f.name FROM functions f
+         WHERE ($1 = '' OR f.organisation = $1) AND f.name > $2 AND EXISTS (
+             SELECT 1 FROM deployments d
+             WHERE d.function = f.name AND d.replaced_by IS NULL AND d.canary_weight IS NULL)
+         ORDER BY f.name LIMIT $3",
+    )
+    .bind(organisation.map_or("", OrganisationName::as_str))
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| row.parsed("name")).collect()
+}
+
 /// Removes the function with its deployments, leases, versions and log.
 pub(crate) async fn delete(on: &mut Connection, name: &FunctionName) -> Result<(), StoreError> {
     // Deployments name versions, so they go first.

@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::query;
 
 use super::{Connection, RowExt as _, StoreError, big};
+use crate::owner::Owner;
 use crate::token::{KeyId, SecretHash};
 
 /// A key to be stored.
@@ -16,7 +17,7 @@ use crate::token::{KeyId, SecretHash};
 pub(crate) struct NewKeyRow<'a> {
     pub id: &'a KeyId,
     pub name: &'a str,
-    pub organisation: &'a OrganisationName,
+    pub owner: &'a Owner,
     pub scopes: &'a BTreeSet<Scope>,
     pub expires_ms: Option<u64>,
 }
@@ -28,20 +29,22 @@ pub(crate) async fn insert(
     hash: SecretHash,
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    query(
-        "INSERT INTO organisations (name, created_ms) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
-    )
-    .bind(new.organisation.as_str())
-    .bind(big(now_ms)?)
-    .execute(&mut *on)
-    .await?;
+    if let Owner::Organisation(name) = new.owner {
+        query(
+            "INSERT INTO organisations (name, created_ms) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name.as_str())
+        .bind(big(now_ms)?)
+        .execute(&mut *on)
+        .await?;
+    }
     query(
         "INSERT INTO api_keys (id, name, organisation, scopes, secret_sha256, created_ms, expires_ms)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(new.id.as_str())
     .bind(new.name)
-    .bind(new.organisation.as_str())
+    .bind(new.owner.as_str())
     .bind(scopes_text(new.scopes))
     .bind(hash.to_hex())
     .bind(big(now_ms)?)
@@ -54,7 +57,7 @@ pub(crate) async fn insert(
 /// What a presented key is held against.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    pub organisation: OrganisationName,
+    pub owner: Owner,
     pub scopes: BTreeSet<Scope>,
     pub expires_ms: Option<u64>,
     hash: SecretHash,
@@ -92,7 +95,7 @@ pub(crate) async fn stored(
         let hash =
             |text: String| SecretHash::from_hex(&text).ok_or(StoreError::Corrupt("secret_sha256"));
         Ok(Stored {
-            organisation: row.parsed("organisation")?,
+            owner: row.parsed("organisation")?,
             scopes: read_scopes(&row)?,
             expires_ms: row.number_opt("expires_ms")?,
             hash: hash(row.text("secret_sha256")?)?,
@@ -146,11 +149,8 @@ pub(crate) async fn page(
     rows.iter().map(read).collect()
 }
 
-/// The organisation of a key, revoked or not.
-pub(crate) async fn organisation(
-    on: &mut Connection,
-    id: &KeyId,
-) -> Result<Option<OrganisationName>, StoreError> {
+/// Whose a key is, revoked or not.
+pub(crate) async fn owner(on: &mut Connection, id: &KeyId) -> Result<Option<Owner>, StoreError> {
     let row = query("SELECT organisation FROM api_keys WHERE id = $1")
         .bind(id.as_str())
         .fetch_optional(on)
@@ -163,7 +163,7 @@ pub(crate) async fn organisation(
 pub(crate) async fn rotate(
     on: &mut Connection,
     id: &KeyId,
-    organisation: &OrganisationName,
+    owner: &Owner,
     hash: SecretHash,
     former_until_ms: u64,
     now_ms: u64,
@@ -177,7 +177,7 @@ pub(crate) async fn rotate(
     .bind(hash.to_hex())
     .bind(big(now_ms)?)
     .bind(id.as_str())
-    .bind(organisation.as_str())
+    .bind(owner.as_str())
     .execute(on)
     .await?;
     Ok(done.rows_affected() > 0)
@@ -187,7 +187,7 @@ pub(crate) async fn rotate(
 pub(crate) async fn revoke(
     on: &mut Connection,
     id: &KeyId,
-    organisation: &OrganisationName,
+    owner: &Owner,
     now_ms: u64,
 ) -> Result<bool, StoreError> {
     let done = query(
@@ -196,7 +196,7 @@ pub(crate) async fn revoke(
     )
     .bind(big(now_ms)?)
     .bind(id.as_str())
-    .bind(organisation.as_str())
+    .bind(owner.as_str())
     .execute(on)
     .await?;
     Ok(done.rows_affected() > 0)
@@ -206,7 +206,7 @@ fn read(row: &AnyRow) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: row.text("id")?,
         name: row.text("name")?,
-        organisation: row.parsed("organisation")?,
+        organisation: row.parsed::<Owner>("organisation")?.organisation(),
         scopes: read_scopes(row)?,
         created_ms: row.number("created_ms")?,
         expires_ms: row.number_opt("expires_ms")?,

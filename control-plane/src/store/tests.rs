@@ -419,5 +419,8 @@ async fn what_was_there_before_organisations_belongs_to_the_default_one() {
         assert_eq!(owners, ["default"], "{sql}");
     }
     let keys = keys::list(&mut tx).await.unwrap();
-    assert_eq!(keys[0].scopes, nacre_protocol::api::keys::Scope::ALL.into());
+    assert_eq!(
+        keys[0].scopes,
+        nacre_protocol::api::keys::Scope::OF_ORGANISATIONS.into()
+    );
 }

@@ -87,7 +87,7 @@ async fn a_cursor_leads_on_and_any_other_text_is_refused() {
     let stranger = KeyOrder {
         name: "stranger".to_owned(),
         organisation: "others".parse().unwrap(),
-        scopes: Scope::ALL.into(),
+        scopes: Scope::OF_ORGANISATIONS.into(),
         lifetime: None,
     };
     let stranger = keys::create_with(&server.database, &stranger)

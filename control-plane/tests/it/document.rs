@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 49] = [
+const PATHS: [(&str, &[&str]); 50] = [
     ("/docs", &["get"]),
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
@@ -48,6 +48,7 @@ const PATHS: [(&str, &[&str]); 49] = [
     ("/v1/nodes/{id}/jobs/{job}/started", &["post"]),
     ("/v1/nodes/{id}/observed", &["post"]),
     ("/v1/nodes/{id}/usage", &["post"]),
+    ("/v1/routes", &["get"]),
     ("/v1/uptime/commits", &["post"]),
     ("/v1/uptime/disputes", &["post"]),
     ("/v1/uptime/report", &["get"]),

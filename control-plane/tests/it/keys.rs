@@ -194,7 +194,7 @@ async fn keys_made_at_the_database_end_rotate_and_have_scopes_too() {
         .iter()
         .find(|key| key.id == made.id.as_str())
         .unwrap();
-    assert_eq!(listed.organisation, order.organisation);
+    assert_eq!(listed.organisation, Some(order.organisation.clone()));
     assert_eq!(listed.scopes, order.scopes);
     assert!(listed.expires_ms.is_some() && listed.rotated_ms.is_some());
 

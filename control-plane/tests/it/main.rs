@@ -14,6 +14,7 @@ mod deployments;
 mod docs;
 mod document;
 mod functions;
+mod gateways;
 mod idempotency;
 mod incidents;
 mod keys;

@@ -19,7 +19,7 @@ async fn stranger(server: &Server) -> String {
     let order = KeyOrder {
         name: "stranger".to_owned(),
         organisation: "others".parse().unwrap(),
-        scopes: Scope::ALL.into(),
+        scopes: Scope::OF_ORGANISATIONS.into(),
         lifetime: None,
     };
     let made = keys::create_with(&server.database, &order).await;

@@ -8,8 +8,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nacre_protocol::api::market::Demand;
-use nacre_protocol::api::{Function, Page};
+use nacre_protocol::api::Page;
+use nacre_protocol::api::market::{Demand, FunctionRoutes};
 use nacre_protocol::ids::FunctionName;
 use reqwest::{Client, StatusCode, Url};
 use tempfile::NamedTempFile;
@@ -33,7 +33,7 @@ const PAGE: usize = 100;
 #[derive(Debug)]
 pub struct ControlPlane {
     http: Client,
-    functions: Url,
+    api: Url,
     key_file: PathBuf,
     kept: PathBuf,
     /// What it calls itself where it says who waits.
@@ -68,9 +68,9 @@ impl ControlPlane {
         folder: &Path,
         every: Duration,
     ) -> Result<Self, reqwest::Error> {
-        let mut functions = url.clone();
-        let path = format!("{}/v1/functions", url.path().trim_end_matches('/'));
-        functions.set_path(&path);
+        let mut api = url.clone();
+        let path = format!("{}/v1", url.path().trim_end_matches('/'));
+        api.set_path(&path);
         let http = Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .no_proxy()
@@ -79,7 +79,7 @@ impl ControlPlane {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             http,
-            functions,
+            api,
             key_file,
             kept: folder.join(KEPT),
             name: format!("gateway-{:016x}", rand::random::<u64>()),
@@ -139,8 +139,8 @@ impl ControlPlane {
     }
 
     async fn demand(&self, waits: &Waits) -> Result<(), PollError> {
-        let mut url = self.functions.clone();
-        let path = format!("{}/{}/demand", url.path(), waits.function);
+        let mut url = self.api.clone();
+        let path = format!("{}/functions/{}/demand", url.path(), waits.function);
         url.set_path(&path);
         let demand = Demand {
             source: self.name.clone(),
@@ -198,19 +198,21 @@ impl ControlPlane {
     }
 
     /// Every page of the list.
-    async fn ask(&self) -> Result<Vec<Function>, PollError> {
+    async fn ask(&self) -> Result<Vec<FunctionRoutes>, PollError> {
         let key = self.key().await?;
         let mut functions = Vec::new();
         let mut room = MAX_TABLE;
         let mut after: Option<String> = None;
         loop {
-            let mut url = self.functions.clone();
+            let mut url = self.api.clone();
+            url.set_path(&format!("{}/routes", url.path()));
             url.query_pairs_mut()
                 .append_pair("limit", &PAGE.to_string())
                 .extend_pairs(after.iter().map(|after| ("after", after)));
             let bytes = self.page(url, &key, room).await?;
             room -= bytes.len();
-            let page: Page<Function> = serde_json::from_slice(&bytes).map_err(PollError::Answer)?;
+            let page: Page<FunctionRoutes> =
+                serde_json::from_slice(&bytes).map_err(PollError::Answer)?;
             functions.extend(page.items);
             match page.next {
                 None => return Ok(functions),

@@ -112,7 +112,7 @@ async fn a_gateway_does_not_start_with_a_file_that_makes_no_sense() {
     }
 }
 
-/// A control plane that answers `GET /v1/functions` in pages of one, to those who have the key.
+/// A control plane that answers `GET /v1/routes` in pages of one, to those who have the key.
 struct PlayedControlPlane {
     address: SocketAddr,
     functions: Arc<Mutex<Vec<Value>>>,
@@ -165,7 +165,7 @@ fn answer(head: &str, functions: &[Value]) -> (&'static str, String) {
     if !head.contains("authorization: Bearer the-key\r\n") {
         return ("401 Unauthorized", String::new());
     }
-    let Some(query) = line.strip_prefix("GET /base/v1/functions?") else {
+    let Some(query) = line.strip_prefix("GET /base/v1/routes?") else {
         return ("404 Not Found", String::new());
     };
     let query = query.split(' ').next().unwrap_or_default();
@@ -189,10 +189,7 @@ fn function(name: &str, node: &PlayedNode) -> Value {
         "node": format!("node_{}", "1".repeat(32)), "endpoint": node.address.to_string(),
     });
     json!({
-        "name": name, "versions": [], "deployment": {
-            "id": deployment, "function": name, "digest": digest,
-            "replicas": 1, "state": "ready", "leases": [], "created_ms": 1,
-        },
+        "function": name,
         "routes": [
             {"digest": digest, "deployment": deployment, "weight": 10_000, "nodes": [node]}
         ],

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::OrganisationName;
 
-/// What a key may be used for, within its organisation.
+/// What a key may be used for: within its organisation, or as a gateway of the whole platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Scope {
@@ -38,11 +38,15 @@ pub enum Scope {
     /// Make, rotate and revoke the organisation's keys, and read its audit log.
     #[serde(rename = "admin")]
     Admin,
+    /// Read the routes of all organisations' functions, and say who waits for one of them: for the platform's gateways. A key
+    /// with it belongs to no organisation and has no other scope; it is made at the database only.
+    #[serde(rename = "gateway")]
+    Gateway,
 }
 
 impl Scope {
-    /// All there are.
-    pub const ALL: [Self; 6] = [
+    /// All that a key of an organisation may have.
+    pub const OF_ORGANISATIONS: [Self; 6] = [
         Self::FunctionsRead,
         Self::FunctionsWrite,
         Self::Jobs,
@@ -50,6 +54,12 @@ impl Scope {
         Self::Billing,
         Self::Admin,
     ];
+
+    /// All there are.
+    pub const ALL: [Self; 7] = {
+        let [a, b, c, d, e, f] = Self::OF_ORGANISATIONS;
+        [a, b, c, d, e, f, Self::Gateway]
+    };
 
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
@@ -60,6 +70,7 @@ impl Scope {
             Self::Nodes => "nodes",
             Self::Billing => "billing",
             Self::Admin => "admin",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -72,7 +83,7 @@ impl fmt::Display for Scope {
 
 /// A word that is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of functions:read, functions:write, jobs, nodes, billing, admin")]
+#[error("{0:?} is none of functions:read, functions:write, jobs, nodes, billing, admin, gateway")]
 pub struct NoSuchScope(String);
 
 impl FromStr for Scope {
@@ -92,9 +103,10 @@ pub struct ApiKey {
     pub id: String,
     /// What it is for.
     pub name: String,
-    /// Whose things it opens.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub organisation: OrganisationName,
+    /// Whose things it opens. Absent: it is the platform's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub organisation: Option<OrganisationName>,
     /// What it may be used for.
     pub scopes: BTreeSet<Scope>,
     /// Unix milliseconds.
@@ -121,7 +133,7 @@ pub struct CreateKey {
     /// What it is for: 1 to 100 printable characters.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
     pub name: String,
-    /// What it may be used for; at least one.
+    /// What it may be used for; at least one, and not `gateway`, which is the platform's to give.
     #[cfg_attr(feature = "openapi", schema(min_items = 1))]
     pub scopes: BTreeSet<Scope>,
     /// From when on it is refused, Unix milliseconds. Absent: never by itself, or when the caller's key expires.

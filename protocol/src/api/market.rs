@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::ids::{DeploymentId, NodeId};
+use crate::ids::{DeploymentId, FunctionName, NodeId};
 
 /// The region of a node that names none.
 pub const DEFAULT_REGION: &str = "default";
@@ -84,6 +84,17 @@ impl Placement {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// `GET /v1/routes?after={cursor}` gives a page of these: where the requests of a function that is deployed go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FunctionRoutes {
+    /// The function.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub function: FunctionName,
+    /// Its versions that answer, or did last.
+    pub routes: Vec<Route>,
 }
 
 /// One version's part of a function's requests.

@@ -2,24 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::ffi::OsString;
+mod organisations;
+mod site;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
-use nacre_client::{AttestedClient, AttestedConnection, ClientOptions, Endpoint, KserveClient};
-use nacre_protocol::digest::Digest;
+use anyhow::ensure;
+use nacre_client::{AttestedConnection, Endpoint, KserveClient};
 use nacre_tests::attacker::{Attack, Attackers};
-use nacre_tests::beside::Beside;
-use nacre_tests::examples::Example;
-use nacre_tests::platform::{Platform, wait_for};
+use nacre_tests::platform::wait_for;
 use nacre_tests::processes::{self, Part};
-use nacre_tests::traffic::{Outcome, call_once};
 use rustix::process::Signal;
-use tokio::runtime::Runtime;
 
-const ZONE: &str = "fn.example.org";
-const DEADLINE: Duration = Duration::from_secs(60);
+use site::{DEADLINE, Site};
 
 #[test]
 fn a_killed_node_and_a_silent_control_plane_are_no_concern_of_callers() -> anyhow::Result<()> {
@@ -119,75 +115,4 @@ fn a_gateway_that_is_told_to_stop_takes_nobody_more_and_loses_nobody() -> anyhow
     }
     drop(kserve);
     gateway.leaves()
-}
-
-/// A platform with a second node, and a function that both run.
-struct Site {
-    node: Beside,
-    platform: Platform,
-    runtime: Runtime,
-    example: Example,
-    digest: Digest,
-}
-
-impl Site {
-    fn start(of_second_node: &[&str]) -> anyhow::Result<Self> {
-        let platform = Platform::start()?;
-        let data = platform.home().join("second-node");
-        let pki = PathBuf::from(platform.ready("data")).join("pki");
-        let mut words: Vec<OsString> = vec!["node".into(), "--control-plane".into()];
-        words.push(platform.ready("control_plane").into());
-        words.extend(["--data".into(), data.into(), "--pki-dir".into(), pki.into()]);
-        words.extend(of_second_node.iter().map(OsString::from));
-        let node = Beside::start(&platform, words)?;
-        wait_for("both nodes are online", DEADLINE, || {
-            let nodes = platform.json(&["nodes"]).ok()?;
-            let online = nodes
-                .as_array()?
-                .iter()
-                .filter(|node| node["online"] == true);
-            (online.count() == 2).then_some(())
-        })?;
-        let example = Example::load("iris-network")?;
-        let dir = example.dir().display().to_string();
-        let deployed = platform.json(&["deploy", &dir, "--replicas", "2"])?;
-        let digest = deployed["digest"].as_str().context("no digest")?.parse()?;
-        Ok(Self {
-            node,
-            platform,
-            runtime: tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?,
-            example,
-            digest,
-        })
-    }
-
-    fn gateway(&self, words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Beside> {
-        let mut all: Vec<OsString> = vec!["gateway".into(), "--zone".into(), ZONE.into()];
-        all.extend(words);
-        Beside::start(&self.platform, all)
-    }
-
-    /// A client that calls by name, with no connection yet.
-    fn client(&self, gateway: &Beside) -> anyhow::Result<AttestedClient> {
-        let name = format!("{}.{ZONE}", self.example.name);
-        let endpoint = gateway.address.parse::<Endpoint>()?.with_server_name(name);
-        let trust = self.platform.trust()?;
-        let options = ClientOptions::default();
-        Ok(AttestedClient::new(
-            trust,
-            Some(self.digest),
-            vec![endpoint],
-            options,
-        ))
-    }
-
-    /// One call on a connection of its own, with its proof.
-    fn is_answered(&self, gateway: &Beside) -> anyhow::Result<()> {
-        let call = call_once(&self.example, self.client(gateway)?);
-        let outcome = self.runtime.block_on(call);
-        ensure!(outcome == Outcome::Right, "{outcome:?}");
-        Ok(())
-    }
 }
