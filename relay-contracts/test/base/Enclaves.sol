@@ -8,7 +8,7 @@ import {Test} from "./Test.sol";
 
 /// @title A registry with an image for workers, one for verifiers, and a verifier
 abstract contract Enclaves is Test {
-    bytes32 internal constant ROOT = sha256("root certificate");
+    bytes32 internal constant ROOT = keccak256("root certificate");
     uint40 internal constant DELAY = 3 days;
     uint40 internal constant MAX_AGE = 600;
     uint40 internal constant LIFETIME = 1 days;
