@@ -141,6 +141,7 @@ impl SealedSubmission {
             deadline_ms: terms.deadline_ms,
             max_price: None,
             webhook: None,
+            chain: None,
             input: JobPayload::Sealed {
                 envelope: self.envelope.clone(),
                 result_key: self.ticket.result_key(),

@@ -2,7 +2,7 @@
 //! ([`nacre_protocol::control::RunJob`]) and carries the result away.
 //!
 //! A job takes the same way through the same function as a call over HTTP, and its result holds the same receipt. Beside it
-//! there is a [`JobReceipt`] for those who only carry. A sealed input opens only if every term is the one that it was sealed
+//! there is a [`JobReceipt`] for those who only carry, and a [`ChainResult`] where a contract asked for the job. A sealed input opens only if every term is the one that it was sealed
 //! for: the terms are the associated data, and they are made here from what will be run, held to, and signed.
 //!
 //! **What is final.** An answer that model and input determine is a result and is signed, whether it is outputs or a
@@ -24,13 +24,14 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use nacre_protocol::JOB_RECEIPT_HEADER;
+use nacre_protocol::chain_job::{ChainResult, SignedChainResult};
 use nacre_protocol::control::RunJob;
 use nacre_protocol::job::{
     JOB_INPUT_TYPE, JOB_RESULT_TYPE, JobReceipt, SEALED_JOB_TYPE, SEALED_RESULT_TYPE,
     SignedJobReceipt,
 };
 use nacre_protocol::sealed::{ResultSealer, SealingSecret};
+use nacre_protocol::{CHAIN_RESULT_HEADER, JOB_RECEIPT_HEADER};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
@@ -84,7 +85,7 @@ pub(crate) async fn answer(
         }
     };
     match outcome {
-        Ok((result, receipt)) => result_response(run.result_key.is_some(), result, &receipt),
+        Ok(finished) => result_response(run.result_key.is_some(), finished),
         Err(refusal) => refusal.response(),
     }
 }
@@ -124,7 +125,7 @@ async fn perform(
     enclave: &Arc<Enclave>,
     admitted: Admitted<'_>,
     request: Request<Incoming>,
-) -> Result<(Bytes, SignedJobReceipt), Refusal> {
+) -> Result<Finished, Refusal> {
     let function = Arc::clone(&admitted.function);
     let Some(_turn) = function.job_turn() else {
         let (parts, body) = request.into_parts();
@@ -152,9 +153,30 @@ async fn perform(
         status: done.status,
         finished_ms,
     };
-    let receipt = enclave.receipts.with_key(|key| receipt.sign(key));
+    let chain = done.chain.map(|chain| ChainResult {
+        terms: chain.terms,
+        function: done.terms.function,
+        input_hash: chain.input_hash,
+        output_hash: chain.output_hash,
+        status: chain.status,
+        executed_ms: finished_ms,
+    });
+    let (receipt, chain) = enclave
+        .receipts
+        .with_key(|key| (receipt.sign(key), chain.map(|chain| chain.sign(key))));
     work::record(enclave, &function, arrived.bytes.len(), done.result.len());
-    Ok((done.result, receipt))
+    Ok(Finished {
+        result: done.result,
+        receipt,
+        chain,
+    })
+}
+
+/// A result and what is signed of it.
+struct Finished {
+    result: Bytes,
+    receipt: SignedJobReceipt,
+    chain: Option<SignedChainResult>,
 }
 
 /// Attested time, if it is not past the deadline.
@@ -178,19 +200,22 @@ fn entropy() -> Result<Zeroizing<[u8; 32]>, Refusal> {
     Ok(entropy)
 }
 
-fn result_response(
-    sealed: bool,
-    result: Bytes,
-    receipt: &SignedJobReceipt,
-) -> Response<Full<Bytes>> {
+fn result_response(sealed: bool, finished: Finished) -> Response<Full<Bytes>> {
     let media_type = match sealed {
         true => SEALED_RESULT_TYPE,
         false => JOB_RESULT_TYPE,
     };
-    let mut response = reply::with_body(StatusCode::OK, media_type, result);
-    // base64url is always a header value.
-    if let Ok(value) = HeaderValue::try_from(receipt.to_header()) {
-        response.headers_mut().insert(JOB_RECEIPT_HEADER, value);
+    let mut response = reply::with_body(StatusCode::OK, media_type, finished.result);
+    let chain = finished.chain.map(|chain| chain.to_header());
+    let proofs = [
+        (JOB_RECEIPT_HEADER, Some(finished.receipt.to_header())),
+        (CHAIN_RESULT_HEADER, chain),
+    ];
+    for (name, value) in proofs {
+        // base64url is always a header value.
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

@@ -15,8 +15,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use enclave_support::peer::Ask;
 use enclave_support::{Answer, Harness, TestFunction, Wanted};
 use nacre_enclave::config::Limits;
+use nacre_protocol::chain_job::{CarriedHashes, ChainJobId, ChainTerms, SignedChainResult};
 use nacre_protocol::control::{JobRefusal, RunJob};
 use nacre_protocol::digest::Digest;
+use nacre_protocol::eip712::{EthAddress, keccak};
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::{
     JOB_INPUT_TYPE, JOB_RESULT_TYPE, JobInput, JobResult, JobTerms, SEALED_JOB_TYPE,
@@ -58,13 +60,26 @@ fn run(terms: JobTerms, result_key: Option<[u8; 32]>, carried: Vec<u8>) -> Ask {
         Some(_) => SEALED_JOB_TYPE,
         None => JOB_INPUT_TYPE,
     };
+    let run = RunJob {
+        terms,
+        result_key,
+        chain: None,
+    };
     let ask = Ask {
         method: "POST",
-        path: RunJob { terms, result_key }.path_and_query(),
+        path: run.path_and_query(),
         body: carried.into(),
         ..Ask::default()
     };
     ask.with("content-type", content_type)
+}
+
+/// The same for a contract.
+fn for_chain(ask: Ask, chain: &ChainTerms) -> Ask {
+    Ask {
+        path: format!("{}&chain={chain}", ask.path),
+        ..ask
+    }
 }
 
 fn plain(terms: JobTerms, body: &[u8]) -> Ask {
@@ -147,6 +162,56 @@ async fn a_job_answers_as_a_call_does_in_the_open_and_sealed() {
         .verified(&digest, &commitment, &harness.receipt_key())
         .unwrap();
     assert_eq!(result.response_parts(), called.parts());
+}
+
+/// A contract can check what model, input and output it was, and for whom; a refusal of the input is as final.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contracts_job_is_signed_for_the_contract() {
+    let harness = Harness::start().await;
+    let (function, body) = iris_network();
+    let digest = harness.deploy(&function).await;
+    let mut control = harness.control().await;
+    let terms = terms(digest);
+    let chain = ChainTerms {
+        chain_id: 31_337.try_into().unwrap(),
+        contract: EthAddress::from_bytes([1; 20]),
+        job: ChainJobId::from_word([2; 32]),
+        payee: EthAddress::from_bytes([3; 20]),
+    };
+    let verify = |ask: &Ask, answer: &Answer, output: &[u8], status: u16| {
+        let signed = SignedChainResult::from_header(answer.header("nacre-chain-result")).unwrap();
+        let carried = CarriedHashes {
+            input: keccak(&[&ask.body]),
+            output: keccak(&[output]),
+            status,
+        };
+        signed
+            .verify(&harness.receipt_key(), chain, digest, &carried)
+            .unwrap();
+        assert!(signed.executed_ms.abs_diff(soon() - 600_000) < 60_000);
+    };
+
+    let ask = for_chain(plain(terms, &body), &chain);
+    let answer = control.ask(&ask).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let result = JobResult::decode(&answer.body).unwrap();
+    verify(&ask, &answer, result.body, 200);
+
+    let ask = for_chain(plain(terms, b"{\"inputs\":[]}"), &chain);
+    let answer = control.ask(&ask).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let result = JobResult::decode(&answer.body).unwrap();
+    assert_eq!(result.status, 400);
+    verify(&ask, &answer, result.body, 400);
+
+    let key = result_secret().public_key();
+    let ask = for_chain(
+        run(terms, Some(key), sealed(&harness, &terms, &body)),
+        &chain,
+    );
+    let answer = control.ask(&ask).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    verify(&ask, &answer, &answer.body, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,6 +408,7 @@ async fn every_refusal_has_its_code_and_says_whether_to_try_again() {
                 path: RunJob {
                     terms,
                     result_key: None,
+                    chain: None,
                 }
                 .path_and_query(),
                 ..run(terms, Some(key), sealed(&harness, &terms, &body))

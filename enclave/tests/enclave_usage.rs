@@ -146,6 +146,7 @@ async fn a_lease_can_follow_another() {
     let run = nacre_protocol::control::RunJob {
         terms: job,
         result_key: None,
+        chain: None,
     };
     let ask = Ask {
         method: "POST",

@@ -5,8 +5,13 @@
 use std::sync::LazyLock;
 
 use k256::ecdsa::SigningKey;
+use nacre_protocol::chain_job::{
+    CarriedHashes, ChainJobId, ChainResult, ChainResultError, ChainStatus, ChainTerms,
+    SignedChainResult,
+};
 use nacre_protocol::control::RunJob;
 use nacre_protocol::digest::Digest;
+use nacre_protocol::eip712::{EthAddress, keccak};
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::{
     InputCommitment, JobInput, JobReceipt, JobReceiptError, JobResult, JobTerms, SignedJobReceipt,
@@ -55,6 +60,35 @@ pub fn job_receipt(data: &[u8]) -> Result<(), &'static str> {
         }
         Err(JobReceiptError::Signature) => Err("signature"),
         Err(other) => panic!("one receipt was signed, and it is not this one: {other}"),
+    }
+}
+
+/// Reads what was signed for a contract, as CBOR or as the header's text, and checks it against what was.
+pub fn chain_result(data: &[u8]) -> Result<(), &'static str> {
+    let signed = match SignedChainResult::decode(data) {
+        Ok(signed) => {
+            assert_eq!(signed.encode(), data);
+            signed
+        }
+        Err(_) => {
+            let text = core::str::from_utf8(data).map_err(|_| "syntax")?;
+            let signed = SignedChainResult::from_header(text).map_err(|_| "syntax")?;
+            assert_eq!(signed.to_header(), text);
+            signed
+        }
+    };
+    let carried = CarriedHashes {
+        input: CHAIN_RESULT.input_hash,
+        output: CHAIN_RESULT.output_hash,
+        status: 200,
+    };
+    match signed.verify(&RECEIPT_KEY, chain_terms(), TERMS.function, &carried) {
+        Ok(()) => {
+            assert_eq!(signed, *CHAIN_RESULT, "nobody else can sign another");
+            Ok(())
+        }
+        Err(ChainResultError::Signature) => Err("signature"),
+        Err(other) => panic!("one result was signed, and it is not this one: {other}"),
     }
 }
 
@@ -199,6 +233,33 @@ pub static RECEIPT: LazyLock<SignedJobReceipt> = LazyLock::new(|| {
         finished_ms: 1_750_000_000_000,
     };
     receipt.sign(&SIGNER)
+});
+
+/// For whom [`CHAIN_RESULT`] was signed.
+pub fn chain_terms() -> ChainTerms {
+    let chain_id = match "31337".parse() {
+        Ok(chain_id) => chain_id,
+        Err(error) => panic!("a number is a chain's id: {error}"),
+    };
+    ChainTerms {
+        chain_id,
+        contract: EthAddress::from_bytes([1; 20]),
+        job: ChainJobId::from_word([2; 32]),
+        payee: EthAddress::from_bytes([3; 20]),
+    }
+}
+
+/// The one result that was signed for a contract.
+pub static CHAIN_RESULT: LazyLock<SignedChainResult> = LazyLock::new(|| {
+    let result = ChainResult {
+        terms: chain_terms(),
+        function: TERMS.function,
+        input_hash: keccak(&[b"input"]),
+        output_hash: keccak(&[b"output"]),
+        status: ChainStatus::Answered,
+        executed_ms: 1_750_000_000_000,
+    };
+    result.sign(&SIGNER)
 });
 
 static SIGNER: LazyLock<SigningKey> = LazyLock::new(|| match SigningKey::from_slice(&[6; 32]) {

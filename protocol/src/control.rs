@@ -12,7 +12,7 @@
 //! | `PUT /v1/functions/{name}` with [`LoadFunction`] | [`FunctionStatus`] when the worker is ready, or 4xx |
 //! | `DELETE /v1/functions/{name}` | 204 |
 //! | `GET /v1/events?after={seq}&wait_ms={n}` | [`EventPage`], long-polled |
-//! | `POST` [`RunJob::path_and_query`] with the input as carried, its `content-type` saying which form | the result as carried, with `nacre-job-receipt`; or [`JobRefusal`] |
+//! | `POST` [`RunJob::path_and_query`] with the input as carried, its `content-type` saying which form | the result as carried, with `nacre-job-receipt`, and `nacre-chain-result` where a contract asked; or [`JobRefusal`] |
 //! | `GET /v1/usage?after={seq}&wait_ms={n}` | [`UsagePage`], long-polled |
 //! | `PUT /v1/usage/acknowledged` with [`AcknowledgeUsage`] | 204 |
 

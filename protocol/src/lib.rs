@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod bundle;
+pub mod chain_job;
 pub mod control;
 pub mod dice;
 pub mod digest;
@@ -36,6 +37,8 @@ pub const SALT_HEADER: &str = "nacre-salt";
 pub const RECEIPT_HEADER: &str = "nacre-receipt";
 /// Header of a job's result with the [job receipt](job::SignedJobReceipt), base64url of deterministic CBOR.
 pub const JOB_RECEIPT_HEADER: &str = "nacre-job-receipt";
+/// Header of a contract's job's result with the [chain result](chain_job::SignedChainResult), base64url of deterministic CBOR.
+pub const CHAIN_RESULT_HEADER: &str = "nacre-chain-result";
 /// KServe's header with the length of the JSON part of a body with binary tensors.
 pub const INFERENCE_HEADER_LENGTH: &str = "inference-header-content-length";
 /// Path of the evidence endpoint on the attested connection.

@@ -73,6 +73,7 @@ impl Site {
         let run = RunJob {
             terms: *submission.ticket.terms(),
             result_key: Some(submission.ticket.result_key()),
+            chain: None,
         };
         let socket = self.platform.control_socket()?;
         post(&socket, &run.path_and_query(), &submission.envelope)

@@ -5,11 +5,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
-use nacre_protocol::JOB_RECEIPT_HEADER;
 use nacre_protocol::api::Page;
 use nacre_protocol::api::jobs::{CreateJob, Job};
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::{JOB_RESULT_TYPE, SEALED_RESULT_TYPE};
+use nacre_protocol::{CHAIN_RESULT_HEADER, JOB_RECEIPT_HEADER};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -144,7 +144,10 @@ pub(super) async fn get(
             (inline(CarriedBytes) = "application/vnd.nacre.job-result.v1+cbor"),
             (inline(CarriedBytes) = "application/vnd.nacre.sealed-job-result.v1+cbor"),
         ),
-            headers(("nacre-job-receipt" = String, description = "What the enclave signed over it"))),
+            headers(
+                ("nacre-job-receipt" = String, description = "What the enclave signed over it"),
+                ("nacre-chain-result" = Option<String>, description = "What it signed for the contract that asked for the job"),
+            )),
         (status = 400, description = "`path-invalid`"),
         (status = 404, description = "`job-not-found`"),
         (status = 409, description = "`job-no-result`: there is none, or not yet"),
@@ -165,9 +168,15 @@ pub(super) async fn result(
     let mut response = result.bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    // base64url is always a header value.
-    if let Ok(receipt) = HeaderValue::try_from(result.receipt) {
-        headers.insert(JOB_RECEIPT_HEADER, receipt);
+    let proofs = [
+        (JOB_RECEIPT_HEADER, Some(result.receipt)),
+        (CHAIN_RESULT_HEADER, result.chain_result),
+    ];
+    for (name, value) in proofs {
+        // base64url is always a header value.
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            headers.insert(name, value);
+        }
     }
     Ok(response)
 }

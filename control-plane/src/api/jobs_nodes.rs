@@ -6,10 +6,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
-use nacre_protocol::JOB_RECEIPT_HEADER;
 use nacre_protocol::api::jobs::{AssignedJob, JobFailure};
+use nacre_protocol::chain_job::ChainResultError;
 use nacre_protocol::ids::{JobId, NodeId};
 use nacre_protocol::job::{JOB_INPUT_TYPE, SEALED_JOB_TYPE};
+use nacre_protocol::{CHAIN_RESULT_HEADER, JOB_RECEIPT_HEADER};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -144,8 +145,8 @@ pub(super) async fn started(
 }
 
 /// Brings the result as the enclave made it. The job receipt must prove it: signed by the receipt key of the boot that the
-/// job was given to, over the job, its function and deadline, its input and this result. One that does not ends the
-/// attempt, and is kept as an incident of the node. A result that comes after its lease ran out is taken as long as nobody
+/// job was given to, over the job, its function and deadline, its input and this result; and where a contract asked for the
+/// job, the chain result must be over the same, for that contract. One that does not ends the attempt, and is kept as an incident of the node. A result that comes after its lease ran out is taken as long as nobody
 /// else was given the job.
 #[utoipa::path(
     put,
@@ -157,6 +158,7 @@ pub(super) async fn started(
         ("job" = String, Path, description = "The job's id"),
         AttemptQuery,
         ("nacre-job-receipt" = String, Header, description = "As the enclave gave it"),
+        ("nacre-chain-result" = Option<String>, Header, description = "As the enclave gave it, where the job has `chain`"),
     ),
     request_body(content = inline(CarriedBytes), content_type = "application/octet-stream"),
     responses(
@@ -166,7 +168,7 @@ pub(super) async fn started(
         (status = 408, description = "`upload-stalled`: no byte came for 30 s"),
         (status = 409, description = "`job-attempt-over`, `job-ended`"),
         (status = 413, description = "`job-too-large`"),
-        (status = 422, description = "`job-receipt-malformed`, `job-receipt-signature`, `job-receipt-terms`, `job-receipt-input`, `job-receipt-result`"),
+        (status = 422, description = "`job-receipt-malformed`, `job-receipt-signature`, `job-receipt-terms`, `job-receipt-input`, `job-receipt-result`, `chain-result-missing`, `chain-result-malformed`, `chain-result-signature`, `chain-result-input`, `chain-result-output`"),
     ),
     security(("node_token" = [])),
 )]
@@ -176,6 +178,7 @@ pub(super) async fn result(
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let receipt = receipt(request.headers())?;
+    let chain_result = chain_result(request.headers())?;
     let declared = declared_length(request.headers());
     let body = request.into_body().into_data_stream();
     let body = body.map(|bytes| bytes.map_err(|_| UploadError::Incomplete));
@@ -183,6 +186,7 @@ pub(super) async fn result(
         declared,
         body,
         receipt,
+        chain_result,
     };
     to_its_end(async move { platform.job_done(held.attempt, held.job, result).await }).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -223,10 +227,28 @@ pub(super) async fn failed(
 }
 
 fn receipt(headers: &HeaderMap) -> Result<String, JobError> {
-    let mut all = headers.get_all(JOB_RECEIPT_HEADER).iter();
-    let (Some(value), None) = (all.next(), all.next()) else {
-        return Err(JobError::NoReceipt);
-    };
-    let text = value.to_str().map_err(|_| JobError::NoReceipt)?;
-    Ok(text.to_owned())
+    match only(headers, JOB_RECEIPT_HEADER) {
+        Ok(Some(receipt)) => Ok(receipt),
+        Ok(None) | Err(_) => Err(JobError::NoReceipt),
+    }
+}
+
+fn chain_result(headers: &HeaderMap) -> Result<Option<String>, JobError> {
+    only(headers, CHAIN_RESULT_HEADER)
+        .map_err(|_| JobError::Receipt(ChainResultError::Missing.into()))
+}
+
+/// Neither text nor there once.
+struct Unreadable;
+
+fn only(headers: &HeaderMap, name: &str) -> Result<Option<String>, Unreadable> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| Unreadable)?;
+            Ok(Some(text.to_owned()))
+        }
+        (Some(_), Some(_)) => Err(Unreadable),
+    }
 }

@@ -9,6 +9,7 @@ mod read;
 mod settle;
 
 use nacre_protocol::api::jobs::JobFailure;
+use nacre_protocol::chain_job::ChainTerms;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::ids::{FunctionName, JobId, LeaseId, NodeId, OrganisationName};
 use sqlx::query;
@@ -40,6 +41,8 @@ pub(crate) struct JobRow {
     pub webhook: Option<String>,
     /// The key that the result is sealed to; the input is sealed exactly where there is one.
     pub result_key: Option<[u8; 32]>,
+    /// For which contract the result is signed, too.
+    pub chain: Option<ChainTerms>,
     pub input: Input,
     pub failure: Option<JobFailure>,
     pub created_ms: u64,
@@ -61,8 +64,8 @@ pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), Stor
     query(
         "INSERT INTO jobs (id, owner, function, digest, fingerprint, state, attempt, tries, due_ms,
              lease_until_ms, avoid_until_ms, deadline_ms, max_lease_price, webhook, result_key,
-             input_size, input_digest, input_object, created_ms, organisation)
-         VALUES ($1, $2, $3, $4, $5, 'queued', 0, 0, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $6, $14)",
+             input_size, input_digest, input_object, created_ms, organisation, chain)
+         VALUES ($1, $2, $3, $4, $5, 'queued', 0, 0, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $6, $14, $15)",
     )
     .bind(job.id.to_string())
     .bind(&job.owner)
@@ -78,6 +81,7 @@ pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), Stor
     .bind(job.input.digest.to_string())
     .bind(job.input.object.clone())
     .bind(job.organisation.as_str())
+    .bind(job.chain.map(|chain| chain.to_string()))
     .execute(on)
     .await?;
     Ok(())

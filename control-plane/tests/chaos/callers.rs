@@ -115,6 +115,7 @@ pub(crate) async fn lay_in(site: &Site, version: &Version, id: JobId, kind: Kind
         deadline_ms: now_ms() + 1000 * kind.seconds(),
         max_price: None,
         webhook: webhook.then_some(hook),
+        chain: None,
         input: match kind {
             Kind::Upload | Kind::NoInput => JobPayload::Upload {
                 size: carried.len() as u64,

@@ -129,6 +129,7 @@ fn notice(job: &KeptJob) -> Notice {
         boot_id: BootId::from_random([7; 16]),
         size: 6,
         receipt: "receipt".to_owned(),
+        chain_result: None,
         kept_until_ms: KEPT_UNTIL_MS,
     };
     let told = Job {
@@ -143,6 +144,7 @@ fn notice(job: &KeptJob) -> Notice {
         ended_ms: job.ended_ms,
         result: (job.state == "done").then_some(outcome),
         failure: None,
+        chain: None,
     };
     signed(job.id.to_string(), serde_json::to_string(&told).unwrap())
 }

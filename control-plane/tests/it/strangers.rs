@@ -45,6 +45,7 @@ impl World {
             deadline_ms: server.now_ms() + 60_000,
             max_price: None,
             webhook: None,
+            chain: None,
             input: JobPayload::Plain {
                 content_type: "application/json".to_owned(),
                 inference_header_length: String::new(),

@@ -13,6 +13,7 @@ mod postgres;
 #[allow(dead_code, reason = "shared with the other tests of the API")]
 mod support;
 
+mod chain;
 mod course;
 mod hostile;
 mod repeated;

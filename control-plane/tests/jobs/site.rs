@@ -57,6 +57,7 @@ impl Site {
             deadline_ms: self.server.now_ms() + 60_000,
             max_price: None,
             webhook: None,
+            chain: None,
             input: JobPayload::Plain {
                 content_type: "application/json".to_owned(),
                 inference_header_length: String::new(),

@@ -169,6 +169,7 @@ mod tests {
                 deadline_ms: 5,
             },
             result_key: Some([2; 32]),
+            chain: None,
         };
         assert_eq!(
             parse(Method::POST, &run.path_and_query()),

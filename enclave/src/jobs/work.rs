@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
+use nacre_protocol::chain_job::{ChainStatus, ChainTerms};
 use nacre_protocol::digest::Digest;
+use nacre_protocol::eip712::{Word, keccak};
 use nacre_protocol::job::{JobInput, JobResult, JobTerms, MAX_JOB_BYTES, job_path};
 use nacre_protocol::receipt::SignedReceipt;
 use nacre_protocol::sealed::{OpenError, ResultSealer, SealedJob, SealingSecret};
@@ -28,6 +30,15 @@ pub(super) struct Done {
     pub(super) result_hash: Digest,
     pub(super) status: u16,
     pub(super) result: Bytes,
+    pub(super) chain: Option<DoneForChain>,
+}
+
+/// What is signed for the contract that asked for the job.
+pub(super) struct DoneForChain {
+    pub(super) terms: ChainTerms,
+    pub(super) input_hash: Word,
+    pub(super) output_hash: Word,
+    pub(super) status: ChainStatus,
 }
 
 /// Opens the input if it is sealed, runs the function, and makes the result.
@@ -38,6 +49,11 @@ pub(super) async fn run(
     started_ms: u64,
 ) -> Result<Done, Refusal> {
     let terms = admitted.run.terms;
+    let chain = admitted.run.chain;
+    let chain_input = match chain {
+        Some(_) => Some(keccak_of(carried.clone()).await?),
+        None => None,
+    };
     let (input, input_hash, _room) = open(enclave, &admitted, carried).await?;
     let asked = Asked {
         method: Method::POST,
@@ -61,14 +77,32 @@ pub(super) async fn run(
     let (answer, receipt) = signed(enclave, terms.function, asked, work, answer).await;
     let receipt = receipt.ok_or(Refused::NoReceipt)?;
     let status = answer.status.as_u16();
-    let (result, result_hash) = close(admitted.sealer, answer, receipt).await?;
+    let chain_status = ChainStatus::of_http(status);
+    let (result, result_hash, output_hash) =
+        close(admitted.sealer, answer, receipt, chain.is_some()).await?;
+    let chain = match (chain, chain_input, output_hash, chain_status) {
+        (None, ..) => None,
+        (Some(terms), Some(input_hash), Some(output_hash), Some(status)) => Some(DoneForChain {
+            terms,
+            input_hash,
+            output_hash,
+            status,
+        }),
+        _ => return Err(Refused::NoReceipt.into()),
+    };
     Ok(Done {
         terms,
         input_hash,
         result_hash,
         status,
         result,
+        chain,
     })
+}
+
+/// keccak256 of an input as carried.
+async fn keccak_of(carried: Bytes) -> Result<Word, Refusal> {
+    off_loop_if_large(carried.len(), move || Ok(keccak(&[&carried]))).await
 }
 
 /// Adds what a job carried to its lease's usage; the model's time was added when it was spent.
@@ -146,12 +180,13 @@ fn unseal(
     Ok(Bytes::from_owner(sealed.open(secret, terms, result_key)?))
 }
 
-/// The result as it is carried, and its hash.
+/// The result as it is carried, and its hash; and for a contract, that of what it is given as the output.
 async fn close(
     sealer: Option<ResultSealer>,
     answer: Answer,
     receipt: SignedReceipt,
-) -> Result<(Bytes, Digest), Refusal> {
+    for_chain: bool,
+) -> Result<(Bytes, Digest, Option<Word>), Refusal> {
     off_loop_if_large(answer.body.len(), move || {
         let length = answer.inference_header_length.map(|n| n.to_string());
         let result = JobResult {
@@ -161,15 +196,20 @@ async fn close(
             receipt,
             body: &answer.body,
         };
-        let carried = match sealer {
-            Some(sealer) => sealer.seal(&result).map_err(|_| Refused::ResultTooLarge)?,
-            None => result.encode(),
+        let (carried, sealed) = match sealer {
+            Some(sealer) => {
+                let sealed = sealer.seal(&result);
+                (sealed.map_err(|_| Refused::ResultTooLarge)?, true)
+            }
+            None => (result.encode(), false),
         };
         if carried.len() > MAX_JOB_BYTES {
             return Err(Refused::ResultTooLarge.into());
         }
+        let output: &[u8] = if sealed { &carried } else { &answer.body };
+        let output_hash = for_chain.then(|| keccak(&[output]));
         let hash = Digest::of(&carried);
-        Ok((carried.into(), hash))
+        Ok((carried.into(), hash, output_hash))
     })
     .await
 }

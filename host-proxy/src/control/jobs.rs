@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full};
-use nacre_protocol::JOB_RECEIPT_HEADER;
 use nacre_protocol::control::RunJob;
 use nacre_protocol::job::{JOB_INPUT_TYPE, MAX_JOB_BYTES, SEALED_JOB_TYPE};
+use nacre_protocol::{CHAIN_RESULT_HEADER, JOB_RECEIPT_HEADER};
 
 use super::{Control, ControlError};
 
@@ -19,6 +19,8 @@ pub struct RanJob {
     pub result: Bytes,
     /// The value of `nacre-job-receipt`.
     pub receipt: String,
+    /// The value of `nacre-chain-result`, where a contract asked for the job.
+    pub chain_result: Option<String>,
 }
 
 impl Control {
@@ -42,10 +44,15 @@ impl Control {
         headers.insert(CONTENT_LENGTH, length.into());
         let answer = self.exchange_up_to(request, within, MAX_JOB_BYTES).await?;
         let answer = answer.success()?;
-        let receipt = answer.headers.get(JOB_RECEIPT_HEADER);
-        match receipt.and_then(|value| value.to_str().ok()) {
+        let header = |name| {
+            let value = answer.headers.get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let chain_result = header(CHAIN_RESULT_HEADER);
+        match header(JOB_RECEIPT_HEADER) {
             Some(receipt) => Ok(RanJob {
-                receipt: receipt.to_owned(),
+                receipt,
+                chain_result,
                 result: answer.body,
             }),
             None => Err(ControlError::Malformed {

@@ -5,7 +5,7 @@
 //! | `POST /v1/jobs` with [`CreateJob`] | 201 [`Job`]; 200 where the same job was there |
 //! | `PUT /v1/jobs/{id}/input` with the bytes, where [`JobPayload::Upload`] was named | 204; the job is queued |
 //! | `GET /v1/jobs/{id}?wait_ms={n}` | [`Job`], long-polled until it has ended |
-//! | `GET /v1/jobs/{id}/result` | the result as carried, with `nacre-job-receipt` |
+//! | `GET /v1/jobs/{id}/result` | the result as carried, with `nacre-job-receipt`, and `nacre-chain-result` where a contract asked for it |
 //! | `GET /v1/jobs?after={cursor}` | a page of [`Job`] |
 //! | `DELETE /v1/jobs/{id}` | 204: cancelled if it had not ended; input and result are deleted |
 //!
@@ -17,12 +17,13 @@
 //! | `POST /v1/nodes/{id}/jobs?wait_ms={n}` | 200 [`AssignedJob`], or 204 where there was none in that time |
 //! | `GET /v1/nodes/{id}/jobs/{job}/input?attempt={n}` | the input as carried |
 //! | `POST /v1/nodes/{id}/jobs/{job}/started?attempt={n}` | 204 |
-//! | `PUT /v1/nodes/{id}/jobs/{job}/result?attempt={n}` with the result as carried and `nacre-job-receipt` | 204; again: the same |
+//! | `PUT /v1/nodes/{id}/jobs/{job}/result?attempt={n}` with the result as carried, `nacre-job-receipt` and what else came with it | 204; again: the same |
 //! | `POST /v1/nodes/{id}/jobs/{job}/failed?attempt={n}` with [`JobFailure`] | 204 |
 //! | `POST /v1/nodes/{id}/usage` with [`ReportUsage`] | 204; all of it is stored |
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain_job::ChainTerms;
 use crate::digest::Digest;
 use crate::ids::{BootId, FunctionName, JobId, LeaseId, NodeId};
 use crate::job::{JobInput, JobTerms};
@@ -50,6 +51,9 @@ pub struct CreateJob {
     /// Where the platform posts the [`Job`] when it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
+    /// For which contract the enclave signs the result, too ([`crate::chain_job`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainTerms>,
     /// What it runs on.
     pub input: JobPayload,
 }
@@ -182,6 +186,9 @@ pub struct Job {
     /// The last attempt's failure, where it is not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<JobFailure>,
+    /// For which contract its result is signed, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainTerms>,
 }
 
 /// Where a job stands.
@@ -231,6 +238,9 @@ pub struct JobOutcome {
     pub size: u64,
     /// The value of `nacre-job-receipt` ([`crate::job::SignedJobReceipt`]).
     pub receipt: String,
+    /// The value of `nacre-chain-result` ([`crate::chain_job::SignedChainResult`]), where a contract asked for the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_result: Option<String>,
     /// Until when the platform keeps it, Unix milliseconds.
     pub kept_until_ms: u64,
 }
@@ -269,6 +279,9 @@ pub struct AssignedJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub result_key: Option<Bytes32>,
+    /// For which contract the enclave signs the result, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainTerms>,
     /// Bytes of the input as carried.
     pub input_size: u64,
     /// By when the node must have reported, Unix milliseconds; then the job goes elsewhere.
@@ -284,7 +297,11 @@ impl AssignedJob {
             deadline_ms: self.deadline_ms,
         };
         let result_key = self.result_key.map(|key| key.0);
-        crate::control::RunJob { terms, result_key }
+        crate::control::RunJob {
+            terms,
+            result_key,
+            chain: self.chain,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use k256::ecdsa::SigningKey;
 
 use super::JobTerms;
 use super::cbor::{Fields, JobSyntaxError, encoded};
+use crate::chain_job::ChainResultError;
 use crate::digest::Digest;
 use crate::eip712::{
     Word, keccak, nacre_domain, point, recover_signer, sign_digest, typed_digest, word,
@@ -103,6 +104,9 @@ pub enum JobReceiptError {
     /// Another result.
     #[error("the job receipt is for another result")]
     Result,
+    /// What is signed for the contract that asked for the job is not of this result.
+    #[error(transparent)]
+    Chain(#[from] ChainResultError),
 }
 
 impl JobReceiptError {
@@ -114,6 +118,7 @@ impl JobReceiptError {
             Self::Terms => "job-receipt-terms",
             Self::Input => "job-receipt-input",
             Self::Result => "job-receipt-result",
+            Self::Chain(error) => error.code(),
         }
     }
 }

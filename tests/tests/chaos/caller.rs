@@ -79,6 +79,7 @@ impl Caller {
             deadline_ms: now_ms() + 3_600_000,
             max_price: None,
             webhook: None,
+            chain: None,
             input: JobPayload::Plain {
                 content_type: "application/json".to_owned(),
                 inference_header_length: String::new(),

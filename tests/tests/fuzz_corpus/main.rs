@@ -63,7 +63,7 @@ replayed! {
     emulator: nsm_request;
     vsock: vsock_conversation vsock_packets;
     image: eif cpio;
-    jobs: job_input job_result job_receipt sealed_job sealed_result run_job_query;
+    jobs: job_input job_result job_receipt chain_result sealed_job sealed_result run_job_query;
     enclave: kserve_infer kserve_route worker_frame;
 }
 

@@ -55,6 +55,7 @@ impl Site {
             deadline_ms: u64::try_from(now.as_millis())? + 1000 * seconds,
             max_price: None,
             webhook: None,
+            chain: None,
             input: JobPayload::Plain {
                 content_type: "application/json".to_owned(),
                 inference_header_length: String::new(),

@@ -56,6 +56,7 @@ pub(super) async fn submit(context: &Context, args: SubmitArgs) -> Result<(), Cl
         deadline_ms: terms.deadline_ms,
         max_price: args.max_price,
         webhook: args.webhook,
+        chain: None,
         input: payload,
     };
     let api = Api::new(&profile)?;

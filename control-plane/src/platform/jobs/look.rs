@@ -18,6 +18,8 @@ pub(crate) struct ResultOut {
     pub(crate) bytes: ::bytes::Bytes,
     pub(crate) sealed: bool,
     pub(crate) receipt: String,
+    /// `nacre-chain-result`, where a contract asked.
+    pub(crate) chain_result: Option<String>,
 }
 
 impl Platform {
@@ -87,6 +89,7 @@ impl Platform {
             bytes,
             sealed: job.result_key.is_some(),
             receipt: settlement.receipt,
+            chain_result: settlement.chain_result,
         })
     }
 

@@ -1,8 +1,10 @@
-//! Nodes bring results, each with the receipt that proves it.
+//! Nodes bring results, each with the receipt that proves it, and with what is signed for the contract that asked for it.
 
+use nacre_protocol::chain_job::{CarriedHashes, ChainResultError, ChainTerms, SignedChainResult};
 use nacre_protocol::digest::Digest;
+use nacre_protocol::eip712::keccak;
 use nacre_protocol::ids::JobId;
-use nacre_protocol::job::{JobReceiptError, JobTerms, SignedJobReceipt};
+use nacre_protocol::job::{JobReceiptError, JobResult, JobTerms, SignedJobReceipt};
 
 use super::bytes::Carried;
 use super::machine::{Attempt, Event, Holder};
@@ -20,6 +22,14 @@ pub(crate) struct ResultBody<B> {
     pub(crate) body: B,
     /// `nacre-job-receipt`.
     pub(crate) receipt: String,
+    /// `nacre-chain-result`.
+    pub(crate) chain_result: Option<String>,
+}
+
+/// What a result came with, checked.
+struct Proofs {
+    receipt: SignedJobReceipt,
+    chain_result: Option<SignedChainResult>,
 }
 
 impl Platform {
@@ -40,11 +50,9 @@ impl Platform {
         let bytes = self
             .receive(result.declared, result.body, usize::MAX)
             .await?;
-        let receipt = match self
-            .check_receipt(&job, &holder, &result.receipt, &bytes)
-            .await?
-        {
-            Ok(receipt) => receipt,
+        let said = (result.receipt.as_str(), result.chain_result.as_deref());
+        let proofs = match self.check_proofs(&job, &holder, said, &bytes).await? {
+            Ok(proofs) => proofs,
             Err(error) => {
                 self.disproved(&attempt, &holder, &id, &error).await?;
                 return Err(JobError::Receipt(error).into());
@@ -52,10 +60,11 @@ impl Platform {
         };
         let settlement = Settlement {
             holder,
-            status: receipt.receipt.status,
-            receipt: receipt.to_header(),
+            status: proofs.receipt.receipt.status,
+            receipt: proofs.receipt.to_header(),
+            chain_result: proofs.chain_result.map(|chain| chain.to_header()),
             size: bytes.len() as u64,
-            digest: receipt.receipt.result_hash.to_string(),
+            digest: proofs.receipt.receipt.result_hash.to_string(),
             object: self.keep_object(&id, Carried::Result, bytes).await?,
         };
         let now = self.clock.now_ms();
@@ -83,14 +92,15 @@ impl Platform {
         }
     }
 
-    /// Whether the enclave that the job was given to signed exactly this result of exactly this job.
-    async fn check_receipt(
+    /// Whether the enclave that the job was given to signed exactly this result of exactly this job, for the platform and for
+    /// the contract that asked.
+    async fn check_proofs(
         &self,
         job: &JobRow,
         holder: &Holder,
-        header: &str,
+        (receipt, chain_result): (&str, Option<&str>),
         bytes: &[u8],
-    ) -> Result<Result<SignedJobReceipt, JobReceiptError>, Error> {
+    ) -> Result<Result<Proofs, JobReceiptError>, Error> {
         let mut tx = self.store.read().await?;
         let key = jobs::boot_keys(&mut tx, &holder.boot).await?;
         drop(tx);
@@ -100,11 +110,74 @@ impl Platform {
             function: job.digest,
             deadline_ms: job.progress.deadline_ms,
         };
-        let receipt = match SignedJobReceipt::from_header(header) {
+        let receipt = match check_receipt(job, &key, &terms, receipt, bytes) {
             Ok(receipt) => receipt,
-            Err(error) => return Ok(Err(error.into())),
+            Err(error) => return Ok(Err(error)),
         };
-        let verified = receipt.verify(&key, &terms, &job.input.digest, &Digest::of(bytes));
-        Ok(verified.map(|()| receipt))
+        let Some(chain) = job.chain else {
+            return Ok(Ok(Proofs {
+                receipt,
+                chain_result: None,
+            }));
+        };
+        let carried = self
+            .carried_hashes(job, bytes, receipt.receipt.status)
+            .await?;
+        let checked = check_chain_result(job, &key, chain, chain_result, carried);
+        Ok(checked
+            .map(|chain_result| Proofs {
+                receipt,
+                chain_result: Some(chain_result),
+            })
+            .map_err(Into::into))
     }
+
+    /// What the contract's hashes must be; none where the result is none.
+    async fn carried_hashes(
+        &self,
+        job: &JobRow,
+        result: &[u8],
+        status: u16,
+    ) -> Result<Option<CarriedHashes>, Error> {
+        let object = job.input.object.as_ref().ok_or(JobError::AttemptOver)?;
+        let input = match self.objects.read_job(object).await {
+            // It ended meanwhile.
+            Err(object_store::Error::NotFound { .. }) => return Err(JobError::Ended.into()),
+            read => read?,
+        };
+        let output = match job.result_key {
+            Some(_) => Some(result),
+            None => JobResult::decode(result).ok().map(|result| result.body),
+        };
+        Ok(output.map(|output| CarriedHashes {
+            input: keccak(&[&input]),
+            output: keccak(&[output]),
+            status,
+        }))
+    }
+}
+
+fn check_receipt(
+    job: &JobRow,
+    key: &[u8; 64],
+    terms: &JobTerms,
+    header: &str,
+    bytes: &[u8],
+) -> Result<SignedJobReceipt, JobReceiptError> {
+    let receipt = SignedJobReceipt::from_header(header)?;
+    receipt.verify(key, terms, &job.input.digest, &Digest::of(bytes))?;
+    Ok(receipt)
+}
+
+fn check_chain_result(
+    job: &JobRow,
+    key: &[u8; 64],
+    chain: ChainTerms,
+    header: Option<&str>,
+    carried: Option<CarriedHashes>,
+) -> Result<SignedChainResult, ChainResultError> {
+    let signed = SignedChainResult::from_header(header.ok_or(ChainResultError::Missing)?)?;
+    let carried = carried.ok_or(ChainResultError::Output)?;
+    signed.verify(key, chain, job.digest, &carried)?;
+    Ok(signed)
 }

@@ -65,6 +65,7 @@ impl Platform {
             max_lease_price,
             webhook: request.webhook.clone(),
             result_key: request.input.result_key(),
+            chain: request.chain,
             input,
             failure: None,
             created_ms: now,

@@ -76,6 +76,7 @@ impl Platform {
             digest: job.digest,
             deadline_ms: job.progress.deadline_ms,
             result_key: job.result_key.map(Bytes32),
+            chain: job.chain,
             input_size: job.input.size,
             lease_until_ms: until_ms,
         }))

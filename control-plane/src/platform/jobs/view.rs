@@ -26,9 +26,11 @@ pub(super) fn job(row: &JobRow, settlement: Option<&Settlement>) -> Job {
             boot_id: settlement.holder.boot,
             size: settlement.size,
             receipt: settlement.receipt.clone(),
+            chain_result: settlement.chain_result.clone(),
             kept_until_ms,
         }),
         failure: row.failure.clone().filter(|_| state != JobState::Done),
+        chain: row.chain,
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) fn job(row: &AnyRow) -> Result<JobRow, StoreError> {
             .text_opt("result_key")?
             .map(|text| bytes("result_key", &text))
             .transpose()?,
+        chain: row.parsed_opt("chain")?,
         input: Input {
             size: row.number("input_size")?,
             digest: row.parsed("input_digest")?,

@@ -16,6 +16,8 @@ pub(crate) struct Settlement {
     pub status: u16,
     /// `nacre-job-receipt`.
     pub receipt: String,
+    /// `nacre-chain-result`, where a contract asked for the job.
+    pub chain_result: Option<String>,
     /// Bytes as carried.
     pub size: u64,
     /// Their digest.
@@ -34,8 +36,8 @@ pub(crate) async fn settle(
 ) -> Result<(), StoreError> {
     query(
         "INSERT INTO job_settlements (job, ending, attempt, settled_ms, node, boot_id, status,
-             receipt, result_size, result_digest, result_object)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             receipt, result_size, result_digest, result_object, chain_result)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(job.id.to_string())
     .bind(ending_text(ending))
@@ -48,6 +50,7 @@ pub(crate) async fn settle(
     .bind(result.map(|result| big(result.size)).transpose()?)
     .bind(result.map(|result| result.digest.clone()))
     .bind(result.map(|result| result.object.clone()))
+    .bind(result.and_then(|result| result.chain_result.clone()))
     .execute(on)
     .await?;
     Ok(())
@@ -70,6 +73,7 @@ pub(crate) async fn settlement(
             },
             status: row.number("status")?,
             receipt: row.text("receipt")?,
+            chain_result: row.text_opt("chain_result")?,
             size: row.number("result_size")?,
             digest: row.text("result_digest")?,
             object: row.text("result_object")?,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use nacre_protocol::JOB_RECEIPT_HEADER;
 use nacre_protocol::api::jobs::{AssignedJob, JobFailure};
 use nacre_protocol::ids::NodeId;
 use nacre_protocol::job::MAX_JOB_BYTES;
+use nacre_protocol::{CHAIN_RESULT_HEADER, JOB_RECEIPT_HEADER};
 use reqwest::{Method, RequestBuilder, StatusCode};
 
 use super::{MAX_ANSWER, Platform, PlatformError, QUICK, Session, read, success};
@@ -71,9 +71,11 @@ impl Platform {
         ran: &RanJob,
     ) -> Result<(), PlatformError> {
         let request = self.of_job(Method::PUT, session, node, job, "result");
-        let request = request
-            .header(JOB_RECEIPT_HEADER, &ran.receipt)
-            .body(ran.result.clone());
+        let mut request = request.header(JOB_RECEIPT_HEADER, &ran.receipt);
+        if let Some(chain_result) = &ran.chain_result {
+            request = request.header(CHAIN_RESULT_HEADER, chain_result);
+        }
+        let request = request.body(ran.result.clone());
         success(request.timeout(TRANSFER)).await.map(drop)
     }
 

@@ -3,12 +3,15 @@
 use nacre_protocol::job::{JobInput, JobResult};
 
 use super::Seeds;
-use crate::targets::jobs::{BODY, INPUT, RECEIPT, TERMS, result, sealed, sealed_to};
+use crate::targets::jobs::{
+    BODY, CHAIN_RESULT, INPUT, RECEIPT, TERMS, chain_terms, result, sealed, sealed_to,
+};
 
 pub(super) fn add(seeds: &mut Seeds) {
     job_input(seeds);
     job_result(seeds);
     job_receipt(seeds);
+    chain_result(seeds);
     sealed_job(seeds);
     sealed_result(seeds);
     run_job_query(seeds);
@@ -78,6 +81,28 @@ fn job_receipt(seeds: &mut Seeds) {
     );
 }
 
+fn chain_result(seeds: &mut Seeds) {
+    let good = CHAIN_RESULT.encode();
+    let last = good.len() - 1;
+    // Map, version, two strings of 32 bytes with heads of two, each after its key.
+    let (input, status) = (6, 3 + 2 * 35 + 1);
+    seeds.add_all(
+        "chain_result",
+        [
+            ("ok-cbor", good.clone()),
+            ("ok-header", CHAIN_RESULT.to_header().into_bytes()),
+            ("refused-signature.v", with(&good, last, good[last] ^ 7)),
+            ("refused-signature.input", with(&good, input, !good[input])),
+            ("refused-signature.status", with(&good, status, 1)),
+            ("refused-syntax.status", with(&good, status, 2)),
+            ("refused-syntax.version", with(&good, 2, 2)),
+            ("refused-syntax.trailing", [&good[..], &[0]].concat()),
+            ("refused-syntax.short", good[..last].to_vec()),
+            ("refused-syntax.text", b"AAAA".to_vec()),
+        ],
+    );
+}
+
 fn sealed_job(seeds: &mut Seeds) {
     let good = sealed_to(&[1]);
     let last = good.len() - 1;
@@ -142,6 +167,14 @@ fn run_job_query(seeds: &mut Seeds) {
         (
             "ok-sealed",
             format!("{key}&{function}&deadline_ms=18446744073709551615"),
+        ),
+        (
+            "ok-chain",
+            format!("{function}&deadline_ms=1&chain={}", chain_terms()),
+        ),
+        (
+            "refused-syntax.chain",
+            format!("{function}&deadline_ms=1&chain=1"),
         ),
         ("refused-syntax.none", String::new()),
         ("refused-syntax.no-deadline", function.clone()),

@@ -1,0 +1,176 @@
+use k256::ecdsa::SigningKey;
+use proptest::prelude::*;
+
+use super::*;
+use crate::digest::Digest;
+use crate::eip712::{EthAddress, keccak};
+use crate::verified_enclave::ChainId;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_slice(&[seed; 32]).unwrap()
+}
+
+fn point_of(key: &SigningKey) -> [u8; 64] {
+    let point = key.verifying_key().to_sec1_point(false);
+    point.as_bytes()[1..].try_into().unwrap()
+}
+
+fn terms() -> ChainTerms {
+    ChainTerms {
+        chain_id: ChainId::try_from(31_337).unwrap(),
+        contract: EthAddress::from_bytes([0x11; 20]),
+        job: ChainJobId::from_word([0x22; 32]),
+        payee: EthAddress::from_bytes([0x33; 20]),
+    }
+}
+
+fn result() -> ChainResult {
+    ChainResult {
+        terms: terms(),
+        function: Digest::from_bytes([0x44; 32]),
+        input_hash: keccak(&[b"input"]),
+        output_hash: keccak(&[b"output"]),
+        status: ChainStatus::Answered,
+        executed_ms: 1_790_000_000_000,
+    }
+}
+
+const CARRIED: fn() -> CarriedHashes = || CarriedHashes {
+    input: keccak(&[b"input"]),
+    output: keccak(&[b"output"]),
+    status: 200,
+};
+
+/// Values that an independent EIP-712 implementation (Python's eth-account 0.14) gives for the same typed data and key.
+#[test]
+fn a_wallet_library_hashes_and_signs_the_same() {
+    assert_eq!(
+        hex::encode(result().digest()),
+        "62d3da72a14504aabd113bd19e9623f420a497c7589f141fb299caf0d8f5662d"
+    );
+    assert_eq!(
+        hex::encode(result().sign(&key(7)).signature),
+        "5726f3155158da2db3d5a525cfa592be4c187faa01256883b0ce0ccf2882ee887d5723538ab80ed69d6b8bda5afdfb5b29b99bdb1d188c828c26452a0ce6410a1c"
+    );
+}
+
+#[test]
+fn what_was_signed_is_what_is_checked() {
+    let signed = result().sign(&key(7));
+    let function = result().function;
+    let verify = |terms, function, carried: CarriedHashes| {
+        signed.verify(&point_of(&key(7)), terms, function, &carried)
+    };
+    assert_eq!(verify(terms(), function, CARRIED()), Ok(()));
+    assert_eq!(
+        signed.signer(terms(), function),
+        Some(EthAddress::of_key(key(7).verifying_key()))
+    );
+    let input = CarriedHashes {
+        input: [0; 32],
+        ..CARRIED()
+    };
+    assert_eq!(
+        verify(terms(), function, input),
+        Err(ChainResultError::Input)
+    );
+    for carried in [
+        CarriedHashes {
+            output: [0; 32],
+            ..CARRIED()
+        },
+        CarriedHashes {
+            status: 400,
+            ..CARRIED()
+        },
+    ] {
+        assert_eq!(
+            verify(terms(), function, carried),
+            Err(ChainResultError::Output)
+        );
+    }
+    assert_eq!(
+        signed.verify(&point_of(&key(8)), terms(), function, &CARRIED()),
+        Err(ChainResultError::Signature)
+    );
+}
+
+#[test]
+fn a_result_for_one_job_is_none_for_another() {
+    let signed = result().sign(&key(7));
+    let others = [
+        ChainTerms {
+            chain_id: ChainId::try_from(1).unwrap(),
+            ..terms()
+        },
+        ChainTerms {
+            contract: EthAddress::from_bytes([0; 20]),
+            ..terms()
+        },
+        ChainTerms {
+            job: ChainJobId::from_word([0; 32]),
+            ..terms()
+        },
+        ChainTerms {
+            payee: EthAddress::from_bytes([0; 20]),
+            ..terms()
+        },
+    ];
+    let refused = Err(ChainResultError::Signature);
+    for other in others {
+        let verified = signed.verify(&point_of(&key(7)), other, result().function, &CARRIED());
+        assert_eq!(verified, refused, "{other}");
+    }
+    let function = Digest::from_bytes([0; 32]);
+    assert_eq!(
+        signed.verify(&point_of(&key(7)), terms(), function, &CARRIED()),
+        refused
+    );
+}
+
+#[test]
+fn terms_have_four_parts() {
+    let text = terms().to_string();
+    assert_eq!(text.parse(), Ok(terms()));
+    let json = serde_json::to_string(&terms()).unwrap();
+    assert_eq!(serde_json::from_str::<ChainTerms>(&json).unwrap(), terms());
+    for wrong in [
+        "",
+        &format!("{text}:"),
+        &format!("0{text}"),
+        &text.replacen("31337", "0", 1),
+        &text.replacen("31337:", "", 1),
+        &text.replacen("0x22", "22", 1),
+        &text.replacen("0x22", "0x222", 1),
+        &text.replacen("0x11", "0x1", 1),
+    ] {
+        assert_eq!(
+            wrong.parse::<ChainTerms>(),
+            Err(ChainTermsSyntaxError),
+            "{wrong}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(
+        input_hash: [u8; 32], output_hash: [u8; 32], refused: bool, executed_ms: u64, at: prop::sample::Index, bit in 0_u8..8
+    ) {
+        let status = if refused { ChainStatus::Refused } else { ChainStatus::Answered };
+        let signed = ChainResult { input_hash, output_hash, status, executed_ms, ..result() }.sign(&key(7));
+        let bytes = signed.encode();
+        prop_assert_eq!(SignedChainResult::decode(&bytes), Ok(signed));
+        prop_assert_eq!(SignedChainResult::from_header(&signed.to_header()), Ok(signed));
+        let mut changed = bytes.clone();
+        changed[at.index(bytes.len())] ^= 1 << bit;
+        if let Ok(other) = SignedChainResult::decode(&changed) {
+            prop_assert_eq!(other.encode(), changed);
+            let carried = CarriedHashes { input: input_hash, output: output_hash, status: if refused { 400 } else { 200 } };
+            prop_assert!(other.verify(&point_of(&key(7)), terms(), result().function, &carried).is_err());
+        }
+        for end in 0..bytes.len() {
+            prop_assert!(SignedChainResult::decode(&bytes[..end]).is_err());
+        }
+    }
+}
