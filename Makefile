@@ -1,7 +1,7 @@
 # Everything a developer of Nacre types. `make` alone lists the targets.
 
 .POSIX:
-.PHONY: help setup build demo demo-enclave test lint examples bench image image-repro image-docker conformance fuzz chaos clean
+.PHONY: help setup build demo demo-enclave test contracts lint examples bench image image-repro image-docker conformance fuzz chaos clean
 
 PYTHON = python3
 DEPS = $(CURDIR)/.deps
@@ -11,6 +11,7 @@ FEATURES = --features nacre-enclave/process-mode
 # Debug builds have processes that can be told to die beside any step of a job.
 DEBUG_FEATURES = $(FEATURES) --features nacre-control-plane/failpoints,nacre-tests/failpoints
 CARGO_DENY = 0.20.2
+CONTRACTS = relay-contracts
 FUZZ_SECONDS = 60
 
 export NACRE_ONNXRUNTIME = $(DEPS)/onnxruntime/libonnxruntime.so
@@ -35,7 +36,7 @@ demo-enclave: setup build image ## the same with the real image, booted on this 
 	@$(PYTHON) scripts/demo.py --enclave emulator
 
 # What boots the image needs one; where this machine cannot build it, those tests are left out, in one line.
-test: setup build ## run every test (cargo-nextest if installed, else cargo test)
+test: setup build contracts ## run every test (cargo-nextest if installed, else cargo test)
 	cargo test --workspace --doc --quiet $(DEBUG_FEATURES) --locked
 	@set -e; if $(NACRE) doctor --for emulator >/dev/null; then \
 		$(MAKE) --no-print-directory image; $(PYTHON) scripts/image-repro.py --assembly; \
@@ -49,6 +50,13 @@ test: setup build ## run every test (cargo-nextest if installed, else cargo test
 	else \
 		set -x; cargo test --workspace --all-targets $(DEBUG_FEATURES) --locked; \
 	fi
+
+contracts: $(CONTRACTS)/node_modules/.package-lock.json ## build, lint and test the smart contracts
+	cd $(CONTRACTS) && npm run --silent lint && npm run --silent build && npm run --silent test
+
+$(CONTRACTS)/node_modules/.package-lock.json: $(CONTRACTS)/package-lock.json
+	@command -v npm >/dev/null || { echo "contracts: npm is missing (Debian, Ubuntu: apt-get install nodejs npm; Node 20 or later)." >&2; exit 1; }
+	cd $(CONTRACTS) && npm ci --ignore-scripts --no-audit --no-fund
 
 lint: $(DEPS)/cargo/bin/cargo-deny-$(CARGO_DENY) ## check format, lints, licences, sources and duplicate crates
 	cargo fmt --all --check
@@ -104,4 +112,4 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS each (needs cargo-fuzz and a nig
 
 clean: ## remove everything that was built or fetched
 	cargo clean
-	rm -rf .deps
+	rm -rf .deps $(addprefix $(CONTRACTS)/,node_modules out cache coverage)

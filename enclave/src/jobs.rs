@@ -156,7 +156,7 @@ async fn perform(
     let chain = done.chain.map(|chain| ChainResult {
         terms: chain.terms,
         function: done.terms.function,
-        input_hash: chain.input_hash,
+        input_hash: done.input_hash,
         output_hash: chain.output_hash,
         status: chain.status,
         executed_ms: finished_ms,

@@ -18,7 +18,7 @@ use nacre_enclave::config::Limits;
 use nacre_protocol::chain_job::{CarriedHashes, ChainJobId, ChainTerms, SignedChainResult};
 use nacre_protocol::control::{JobRefusal, RunJob};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::eip712::{EthAddress, keccak};
+use nacre_protocol::eip712::EthAddress;
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::{
     JOB_INPUT_TYPE, JOB_RESULT_TYPE, JobInput, JobResult, JobTerms, SEALED_JOB_TYPE,
@@ -181,8 +181,8 @@ async fn a_contracts_job_is_signed_for_the_contract() {
     let verify = |ask: &Ask, answer: &Answer, output: &[u8], status: u16| {
         let signed = SignedChainResult::from_header(answer.header("nacre-chain-result")).unwrap();
         let carried = CarriedHashes {
-            input: keccak(&[&ask.body]),
-            output: keccak(&[output]),
+            input: Digest::of(&ask.body),
+            output: Digest::of(output),
             status,
         };
         signed

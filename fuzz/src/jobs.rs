@@ -11,7 +11,7 @@ use nacre_protocol::chain_job::{
 };
 use nacre_protocol::control::RunJob;
 use nacre_protocol::digest::Digest;
-use nacre_protocol::eip712::{EthAddress, keccak};
+use nacre_protocol::eip712::EthAddress;
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::{
     InputCommitment, JobInput, JobReceipt, JobReceiptError, JobResult, JobTerms, SignedJobReceipt,
@@ -254,8 +254,8 @@ pub static CHAIN_RESULT: LazyLock<SignedChainResult> = LazyLock::new(|| {
     let result = ChainResult {
         terms: chain_terms(),
         function: TERMS.function,
-        input_hash: keccak(&[b"input"]),
-        output_hash: keccak(&[b"output"]),
+        input_hash: Digest::of(b"input"),
+        output_hash: Digest::of(b"output"),
         status: ChainStatus::Answered,
         executed_ms: 1_750_000_000_000,
     };

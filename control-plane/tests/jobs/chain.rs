@@ -7,7 +7,7 @@ use nacre_protocol::chain_job::{
     ChainJobId, ChainResult, ChainStatus, ChainTerms, SignedChainResult,
 };
 use nacre_protocol::digest::Digest;
-use nacre_protocol::eip712::{EthAddress, keccak};
+use nacre_protocol::eip712::EthAddress;
 use nacre_protocol::job::JobResult;
 use nacre_protocol::receipt::{InferenceReceipt, sign_batch};
 use reqwest::{Method, RequestBuilder};
@@ -52,8 +52,8 @@ fn claims(job: &AssignedJob, input: &[u8]) -> ChainResult {
     ChainResult {
         terms: terms(),
         function: job.digest,
-        input_hash: keccak(&[input]),
-        output_hash: keccak(&[BODY]),
+        input_hash: Digest::of(input),
+        output_hash: Digest::of(BODY),
         status: ChainStatus::Answered,
         executed_ms: 1,
     }
@@ -163,11 +163,11 @@ async fn a_result_that_the_contract_would_refuse_is_refused_here() {
             ..honest
         }),
         ("chain-result-input", |honest| ChainResult {
-            input_hash: [0; 32],
+            input_hash: Digest::of(b""),
             ..honest
         }),
         ("chain-result-output", |honest| ChainResult {
-            output_hash: [0; 32],
+            output_hash: Digest::of(b""),
             ..honest
         }),
         ("chain-result-output", |honest| ChainResult {

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::Method;
 use nacre_protocol::chain_job::{ChainStatus, ChainTerms};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::eip712::{Word, keccak};
 use nacre_protocol::job::{JobInput, JobResult, JobTerms, MAX_JOB_BYTES, job_path};
 use nacre_protocol::receipt::SignedReceipt;
 use nacre_protocol::sealed::{OpenError, ResultSealer, SealedJob, SealingSecret};
@@ -36,8 +35,7 @@ pub(super) struct Done {
 /// What is signed for the contract that asked for the job.
 pub(super) struct DoneForChain {
     pub(super) terms: ChainTerms,
-    pub(super) input_hash: Word,
-    pub(super) output_hash: Word,
+    pub(super) output_hash: Digest,
     pub(super) status: ChainStatus,
 }
 
@@ -50,10 +48,6 @@ pub(super) async fn run(
 ) -> Result<Done, Refusal> {
     let terms = admitted.run.terms;
     let chain = admitted.run.chain;
-    let chain_input = match chain {
-        Some(_) => Some(keccak_of(carried.clone()).await?),
-        None => None,
-    };
     let (input, input_hash, _room) = open(enclave, &admitted, carried).await?;
     let asked = Asked {
         method: Method::POST,
@@ -80,11 +74,10 @@ pub(super) async fn run(
     let chain_status = ChainStatus::of_http(status);
     let (result, result_hash, output_hash) =
         close(admitted.sealer, answer, receipt, chain.is_some()).await?;
-    let chain = match (chain, chain_input, output_hash, chain_status) {
+    let chain = match (chain, output_hash, chain_status) {
         (None, ..) => None,
-        (Some(terms), Some(input_hash), Some(output_hash), Some(status)) => Some(DoneForChain {
+        (Some(terms), Some(output_hash), Some(status)) => Some(DoneForChain {
             terms,
-            input_hash,
             output_hash,
             status,
         }),
@@ -98,11 +91,6 @@ pub(super) async fn run(
         result,
         chain,
     })
-}
-
-/// keccak256 of an input as carried.
-async fn keccak_of(carried: Bytes) -> Result<Word, Refusal> {
-    off_loop_if_large(carried.len(), move || Ok(keccak(&[&carried]))).await
 }
 
 /// Adds what a job carried to its lease's usage; the model's time was added when it was spent.
@@ -186,7 +174,7 @@ async fn close(
     answer: Answer,
     receipt: SignedReceipt,
     for_chain: bool,
-) -> Result<(Bytes, Digest, Option<Word>), Refusal> {
+) -> Result<(Bytes, Digest, Option<Digest>), Refusal> {
     off_loop_if_large(answer.body.len(), move || {
         let length = answer.inference_header_length.map(|n| n.to_string());
         let result = JobResult {
@@ -207,7 +195,7 @@ async fn close(
             return Err(Refused::ResultTooLarge.into());
         }
         let output: &[u8] = if sealed { &carried } else { &answer.body };
-        let output_hash = for_chain.then(|| keccak(&[output]));
+        let output_hash = for_chain.then(|| Digest::of(output));
         let hash = Digest::of(&carried);
         Ok((carried.into(), hash, output_hash))
     })

@@ -62,10 +62,10 @@ pub struct ChainResult {
     pub terms: ChainTerms,
     /// Which function ran.
     pub function: Digest,
-    /// keccak256 of the input as carried.
-    pub input_hash: Word,
-    /// keccak256 of the output (see [`crate::chain_job`]).
-    pub output_hash: Word,
+    /// SHA-256 of the input as carried.
+    pub input_hash: Digest,
+    /// SHA-256 of the output (see [`crate::chain_job`]).
+    pub output_hash: Digest,
     /// How it ended.
     pub status: ChainStatus,
     /// When: Unix milliseconds by the enclave's attested clock.
@@ -79,8 +79,8 @@ impl ChainResult {
             &keccak(&[TYPE]),
             &self.terms.job.word(),
             self.function.as_bytes(),
-            &self.input_hash,
-            &self.output_hash,
+            self.input_hash.as_bytes(),
+            self.output_hash.as_bytes(),
             &word(self.status.number().into()),
             &word(self.executed_ms),
             &self.terms.payee.word(),
@@ -107,17 +107,17 @@ impl ChainResult {
 /// | key | field | type |
 /// |---|---|---|
 /// | 1 | version = 1 | uint |
-/// | 2 | keccak256 of the input as carried | bstr 32 |
-/// | 3 | keccak256 of the output | bstr 32 |
+/// | 2 | SHA-256 of the input as carried | bstr 32 |
+/// | 3 | SHA-256 of the output | bstr 32 |
 /// | 4 | status, 0 or 1 | uint |
 /// | 5 | executed, Unix ms | uint |
 /// | 6 | signature r‖s‖v | bstr 65 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignedChainResult {
     /// As in [`ChainResult`].
-    pub input_hash: Word,
+    pub input_hash: Digest,
     /// As in [`ChainResult`].
-    pub output_hash: Word,
+    pub output_hash: Digest,
     /// As in [`ChainResult`].
     pub status: ChainStatus,
     /// As in [`ChainResult`].
@@ -241,8 +241,8 @@ impl SignedChainResult {
     pub fn decode(bytes: &[u8]) -> Result<Self, JobSyntaxError> {
         let mut fields = Fields::of(WHAT, bytes, MAX, 6)?;
         let signed = Self {
-            input_hash: fields.array()?,
-            output_hash: fields.array()?,
+            input_hash: Digest::from_bytes(fields.array()?),
+            output_hash: Digest::from_bytes(fields.array()?),
             status: {
                 let status = ChainStatus::of_number(fields.uint()?);
                 status.ok_or_else(|| fields.wrong("the status is neither 0 nor 1"))?
@@ -258,8 +258,8 @@ impl SignedChainResult {
         encoded(0, |e| {
             e.map(6)?;
             e.u8(1)?.u8(1)?;
-            e.u8(2)?.bytes(&self.input_hash)?;
-            e.u8(3)?.bytes(&self.output_hash)?;
+            e.u8(2)?.bytes(self.input_hash.as_bytes())?;
+            e.u8(3)?.bytes(self.output_hash.as_bytes())?;
             e.u8(4)?.u8(self.status.number())?;
             e.u8(5)?.u64(self.executed_ms)?;
             e.u8(6)?.bytes_len(self.signature.len() as u64)?;
@@ -271,10 +271,10 @@ impl SignedChainResult {
 /// What was carried, as whoever carried it knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CarriedHashes {
-    /// keccak256 of the input.
-    pub input: Word,
-    /// keccak256 of the output.
-    pub output: Word,
+    /// SHA-256 of the input.
+    pub input: Digest,
+    /// SHA-256 of the output.
+    pub output: Digest,
     /// HTTP status of the result.
     pub status: u16,
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::digest::Digest;
-use crate::eip712::{EthAddress, keccak};
+use crate::eip712::EthAddress;
 use crate::verified_enclave::ChainId;
 
 fn key(seed: u8) -> SigningKey {
@@ -28,16 +28,16 @@ fn result() -> ChainResult {
     ChainResult {
         terms: terms(),
         function: Digest::from_bytes([0x44; 32]),
-        input_hash: keccak(&[b"input"]),
-        output_hash: keccak(&[b"output"]),
+        input_hash: Digest::of(b"input"),
+        output_hash: Digest::of(b"output"),
         status: ChainStatus::Answered,
         executed_ms: 1_790_000_000_000,
     }
 }
 
 const CARRIED: fn() -> CarriedHashes = || CarriedHashes {
-    input: keccak(&[b"input"]),
-    output: keccak(&[b"output"]),
+    input: Digest::of(b"input"),
+    output: Digest::of(b"output"),
     status: 200,
 };
 
@@ -46,11 +46,11 @@ const CARRIED: fn() -> CarriedHashes = || CarriedHashes {
 fn a_wallet_library_hashes_and_signs_the_same() {
     assert_eq!(
         hex::encode(result().digest()),
-        "62d3da72a14504aabd113bd19e9623f420a497c7589f141fb299caf0d8f5662d"
+        "cefceafa9821108fe816cd713895a596e2b371b07ce841d363db6390a143e522"
     );
     assert_eq!(
         hex::encode(result().sign(&key(7)).signature),
-        "5726f3155158da2db3d5a525cfa592be4c187faa01256883b0ce0ccf2882ee887d5723538ab80ed69d6b8bda5afdfb5b29b99bdb1d188c828c26452a0ce6410a1c"
+        "dbd7c93af81c8604aa844d070773663108f6587c054fbe18998489da544b0958059d9aac1a9f4e799fbacfdf6f9bb5cbdf9179b7169dfa9d1fd88eb60ce8e8d81c"
     );
 }
 
@@ -67,7 +67,7 @@ fn what_was_signed_is_what_is_checked() {
         Some(EthAddress::of_key(key(7).verifying_key()))
     );
     let input = CarriedHashes {
-        input: [0; 32],
+        input: Digest::from_bytes([0; 32]),
         ..CARRIED()
     };
     assert_eq!(
@@ -76,7 +76,7 @@ fn what_was_signed_is_what_is_checked() {
     );
     for carried in [
         CarriedHashes {
-            output: [0; 32],
+            output: Digest::from_bytes([0; 32]),
             ..CARRIED()
         },
         CarriedHashes {
@@ -157,6 +157,7 @@ proptest! {
     fn what_is_written_is_read(
         input_hash: [u8; 32], output_hash: [u8; 32], refused: bool, executed_ms: u64, at: prop::sample::Index, bit in 0_u8..8
     ) {
+        let (input_hash, output_hash) = (Digest::from_bytes(input_hash), Digest::from_bytes(output_hash));
         let status = if refused { ChainStatus::Refused } else { ChainStatus::Answered };
         let signed = ChainResult { input_hash, output_hash, status, executed_ms, ..result() }.sign(&key(7));
         let bytes = signed.encode();

@@ -2,7 +2,6 @@
 
 use nacre_protocol::chain_job::{CarriedHashes, ChainResultError, ChainTerms, SignedChainResult};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::eip712::keccak;
 use nacre_protocol::ids::JobId;
 use nacre_protocol::job::{JobReceiptError, JobResult, JobTerms, SignedJobReceipt};
 
@@ -120,9 +119,7 @@ impl Platform {
                 chain_result: None,
             }));
         };
-        let carried = self
-            .carried_hashes(job, bytes, receipt.receipt.status)
-            .await?;
+        let carried = carried_hashes(job, bytes, receipt.receipt.status);
         let checked = check_chain_result(job, &key, chain, chain_result, carried);
         Ok(checked
             .map(|chain_result| Proofs {
@@ -130,30 +127,6 @@ impl Platform {
                 chain_result: Some(chain_result),
             })
             .map_err(Into::into))
-    }
-
-    /// What the contract's hashes must be; none where the result is none.
-    async fn carried_hashes(
-        &self,
-        job: &JobRow,
-        result: &[u8],
-        status: u16,
-    ) -> Result<Option<CarriedHashes>, Error> {
-        let object = job.input.object.as_ref().ok_or(JobError::AttemptOver)?;
-        let input = match self.objects.read_job(object).await {
-            // It ended meanwhile.
-            Err(object_store::Error::NotFound { .. }) => return Err(JobError::Ended.into()),
-            read => read?,
-        };
-        let output = match job.result_key {
-            Some(_) => Some(result),
-            None => JobResult::decode(result).ok().map(|result| result.body),
-        };
-        Ok(output.map(|output| CarriedHashes {
-            input: keccak(&[&input]),
-            output: keccak(&[output]),
-            status,
-        }))
     }
 }
 
@@ -167,6 +140,19 @@ fn check_receipt(
     let receipt = SignedJobReceipt::from_header(header)?;
     receipt.verify(key, terms, &job.input.digest, &Digest::of(bytes))?;
     Ok(receipt)
+}
+
+/// What the contract's hashes must be; none where the result is none.
+fn carried_hashes(job: &JobRow, result: &[u8], status: u16) -> Option<CarriedHashes> {
+    let output = match job.result_key {
+        Some(_) => result,
+        None => JobResult::decode(result).ok()?.body,
+    };
+    Some(CarriedHashes {
+        input: job.input.digest,
+        output: Digest::of(output),
+        status,
+    })
 }
 
 fn check_chain_result(
