@@ -8,9 +8,12 @@
 //! 3. [`WindowTally`]: verdicts of a window, without excused slots ([`excused_slots`]), give at most one [`Slash`] a node.
 //! 4. [`Dispute`]: one watcher's own evidence, checked again, overturns its own word and nobody else's.
 //!
+//! What of it goes on a chain is in [`chain`].
+//!
 //! The second half, [`watch`], is the process that any operator may run: it probes nodes through attested connections and
 //! keeps what it got as [`EvidenceRecord`]s, which anyone can check again off line.
 
+pub mod chain;
 pub mod cli;
 mod combine;
 pub mod commit;
