@@ -20,7 +20,7 @@ pub enum Event {
         /// The new ask.
         ask: Ask,
     },
-    /// A node's uptime score changed.
+    /// A node's score changed.
     NodeScored {
         /// Whose.
         node: NodeId,
@@ -126,7 +126,7 @@ pub struct Offer {
     pub cpu_milli: u32,
     /// Its standing ask.
     pub ask: Ask,
-    /// Its uptime score, hundredths of a percent.
+    /// Its score, hundredths of a percent: what its uptime and its conduct come to.
     pub score: u32,
 }
 

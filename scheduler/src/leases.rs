@@ -66,7 +66,7 @@ impl Scheduler {
             until: grant.until,
             timer,
             moving: false,
-            yielded: false,
+            promise: None,
             swapped,
         });
         self.timers.insert((timer, Timer::Lease(lease)));
@@ -109,13 +109,17 @@ impl Scheduler {
         self.set_phase(lease, Phase::Draining);
         let row = &self.leases[lease];
         let (id, node, order, version) = (row.id, row.node, row.order, row.version);
+        let promise = row.promise;
         self.timers.remove(&(row.timer, Timer::Lease(lease)));
         self.lease_ids.remove(&id);
         self.leases.remove(lease);
 
         let holder = &mut self.orders[order];
         holder.leases.retain(|held| *held != lease);
-        self.waiting.gave(holder.tenant, version.size());
+        match promise {
+            Some(promise) => self.redeem(&promise),
+            None => self.waiting.gave(holder.tenant, version.size()),
+        }
         out.push(Action::End { lease: id, why });
         self.mark(order);
 

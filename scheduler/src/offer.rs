@@ -4,7 +4,7 @@
 use crate::action::{Action, Why};
 use crate::order::{Ask, Version};
 use crate::reconcile::Role;
-use crate::rows::Phase;
+use crate::rows::{Phase, Promise};
 use crate::scheduler::Scheduler;
 use crate::slab::{LeaseIx, NodeIx, OrderIx};
 
@@ -29,7 +29,7 @@ impl Scheduler {
                 // Those that are here with an old version may need less than all of the new one's memory.
                 self.mark_waiting_of(node);
                 let room = self.nodes[node].room(0);
-                let first = self.waiting.in_turn(room, 0).take(LOOKS);
+                let first = self.waiting.in_turn(room, 0, true).take(LOOKS);
                 first.map(|order| (0, order)).collect::<Vec<_>>()
             }
             Some(after) => self.waiting.by_age(after).take(LOOKS).collect(),
@@ -124,8 +124,8 @@ impl Scheduler {
             // It is being replaced already.
             return self.renew(lease, row.price, out);
         }
-        if self.better_claim(lease) {
-            self.leases[lease].yielded = true;
+        if let Some(waits) = self.better_claim(lease) {
+            self.promise(lease, waits);
             return self.drain(lease, Why::Yielded, out);
         }
         let ask = self.nodes[node].ask;
@@ -168,32 +168,73 @@ impl Scheduler {
         });
     }
 
-    /// Whether someone waits who could use the lease's place and has a higher priority, or the same and a tenant that
-    /// would still hold less than this one's.
-    fn better_claim(&self, lease: LeaseIx) -> bool {
+    /// Who waits, could use the lease's place, and has a higher priority, or the same and a tenant that holds less for its
+    /// weight than this one's would without the lease.
+    fn better_claim(&self, lease: LeaseIx) -> Option<OrderIx> {
         let row = &self.leases[lease];
         let holder = &self.orders[row.order];
         let at = &self.nodes[row.node];
         let cpu = at.free_cpu().saturating_add(row.version.cpu_milli);
         let room = at.room(row.version.memory_bytes);
-        let turn = self.waiting.in_turn(room, holder.terms.priority);
-        turn.take(DEAREST).any(|waits| {
-            let other = &self.orders[waits];
+        let turn = self.waiting.in_turn(room, holder.terms.priority, false);
+        turn.take(DEAREST).find(|waits| {
+            let other = &self.orders[*waits];
             let version: &Version = &other.target;
             let prior = other.terms.priority > holder.terms.priority;
             let poorer = || {
-                let (waits, holds) = (version.size(), row.version.size());
-                self.waiting
-                    .poorer((other.tenant, waits), (holder.tenant, holds))
+                let without = (holder.tenant, row.version.size());
+                self.waiting.poorer(other.tenant, without)
             };
-            let tally = self.tally(waits);
             version.memory_bytes <= room.memory
                 && version.cpu_milli <= cpu
-                && tally.target < other.wanted().0
+                && self.tally(*waits).target + other.promised < other.wanted().0
                 && crate::auction::meets(other, at)
-                && self.could_host(waits, row.node)
+                && self.could_host(*waits, row.node)
                 && (prior || poorer())
         })
+    }
+
+    /// From now on the lease's place counts for who waits, so that no more places are made than are asked for.
+    fn promise(&mut self, lease: LeaseIx, waits: OrderIx) {
+        let holder = self.orders[self.leases[lease].order].tenant;
+        self.waiting.gave(holder, self.leases[lease].version.size());
+        let order = &mut self.orders[waits];
+        order.promised += 1;
+        let promise = Promise {
+            order: waits,
+            seq: order.seq,
+            tenant: order.tenant,
+            size: order.target.size(),
+        };
+        self.waiting.took(promise.tenant, promise.size);
+        self.leases[lease].promise = Some(promise);
+        let target = self.orders[waits].target;
+        if let Some(ticket) = self.orders[waits].ticket.take() {
+            self.waiting.leave(waits, &ticket);
+            self.wait(waits, &target);
+        }
+    }
+
+    /// The order lacks a replica of the version.
+    pub(crate) fn wait(&mut self, order: OrderIx, version: &Version) {
+        let placed = self.tally(order).target;
+        let row = &self.orders[order];
+        let promised = row.promised > 0 && placed + row.promised >= row.wanted().0;
+        let (tenant, turn, wish) = (row.tenant, (promised, row.seq), row.wish(version));
+        let ticket = self.waiting.enter(order, tenant, turn, wish);
+        self.orders[order].ticket = Some(ticket);
+    }
+
+    /// The place is there.
+    pub(crate) fn redeem(&mut self, promise: &Promise) {
+        self.waiting.gave(promise.tenant, promise.size);
+        let order = &mut self.orders[promise.order];
+        // Its row may be another's by now, or nobody's.
+        let there = self.functions.get(&order.function) == Some(&promise.order);
+        if there && order.seq == promise.seq {
+            order.promised = order.promised.saturating_sub(1);
+            self.mark(promise.order);
+        }
     }
 
     fn could_host(&self, order: OrderIx, node: NodeIx) -> bool {

@@ -90,7 +90,7 @@ pub struct Terms {
     pub regions: Vec<Region>,
     /// Most replicas with one operator.
     pub max_per_operator: Option<u32>,
-    /// Lowest uptime score taken, hundredths of a percent.
+    /// Lowest score taken, hundredths of a percent.
     pub min_score: u32,
     /// When replicas come and go.
     pub scaling: Scaling,

@@ -61,7 +61,7 @@ impl Scheduler {
             let lease = &self.leases[*lease];
             let at = &self.nodes[lease.node];
             lease.phase == Phase::Draining
-                && !lease.yielded
+                && lease.promise.is_none()
                 && !lease.moving
                 && lease.version == *version
                 && at.is_open()

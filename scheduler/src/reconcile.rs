@@ -207,16 +207,15 @@ impl Scheduler {
             self.waiting.leave(order, &ticket);
         }
         let (target, canary) = row.wanted();
-        let shortage = short.map(|(version, cause)| {
-            let wish = row.wish(&version);
-            let ticket = self.waiting.enter(order, row.tenant, row.seq, wish);
-            row.ticket = Some(ticket);
-            Shortage {
-                wanted: target + canary,
-                placed: tally.kept(),
-                cause,
-            }
+        if let Some((version, _)) = &short {
+            self.wait(order, version);
+        }
+        let shortage = short.map(|(_, cause)| Shortage {
+            wanted: target + canary,
+            placed: tally.kept(),
+            cause,
         });
+        let row = &mut self.orders[order];
         if shortage != row.shortage {
             row.shortage.clone_from(&shortage);
             out.push(Action::Short {

@@ -108,6 +108,8 @@ pub(crate) struct OrderRow {
     /// Nodes that failed the function, and until when it is kept away from them.
     pub(crate) avoid: BTreeMap<NodeId, Timestamp>,
     pub(crate) ticket: Option<Ticket>,
+    /// Leases that end for its sake.
+    pub(crate) promised: u32,
     pub(crate) shortage: Option<Shortage>,
     pub(crate) shares: Vec<Share>,
     /// The replicas that were last said to be wanted.
@@ -134,6 +136,7 @@ impl OrderRow {
             retry_at: Timestamp::default(),
             avoid: BTreeMap::new(),
             ticket: None,
+            promised: 0,
             shortage: None,
             shares: Vec::new(),
             told: (0, 0),
@@ -203,6 +206,16 @@ pub enum Phase {
     Draining,
 }
 
+/// A place that comes free for an order that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Promise {
+    pub(crate) order: OrderIx,
+    /// The order's own: the number may be another's by then.
+    pub(crate) seq: u64,
+    pub(crate) tenant: TenantIx,
+    pub(crate) size: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeaseRow {
     pub(crate) id: LeaseId,
@@ -218,8 +231,8 @@ pub(crate) struct LeaseRow {
     pub(crate) timer: Timestamp,
     /// Its replica moves to another node.
     pub(crate) moving: bool,
-    /// It made room for who waited, and is not to be resumed.
-    pub(crate) yielded: bool,
+    /// To whom it makes room; it is not to be resumed, and counts for who waits, not for its holder any more.
+    pub(crate) promise: Option<Promise>,
     /// It took the place of one that answered.
     pub(crate) swapped: bool,
 }

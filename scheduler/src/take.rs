@@ -192,7 +192,9 @@ impl Scheduler {
         if let Some(ticket) = row.ticket.take() {
             self.waiting.leave(known, &ticket);
         }
-        let sizes = row.leases.iter().map(|l| self.leases[*l].version.size());
+        let own = row.leases.iter().map(|lease| &self.leases[*lease]);
+        let own = own.filter(|lease| lease.promise.is_none());
+        let sizes = own.map(|lease| lease.version.size());
         let held = sizes.sum();
         self.waiting.gave(row.tenant, held);
         self.waiting.took(tenant, held);

@@ -3,7 +3,7 @@
 use nacre_protocol::ids::{FunctionName, LeaseId, NodeId};
 
 use crate::action::{Share, Shortage};
-use crate::order::{Ask, Terms, Timestamp, Version};
+use crate::order::{Ask, Tenant, Terms, Timestamp, Version};
 use crate::rows::{LeaseRow, NodeRow, OrderRow, Phase, Presence};
 use crate::scheduler::Scheduler;
 
@@ -119,6 +119,12 @@ impl Scheduler {
     pub fn orders(&self) -> impl Iterator<Item = (&FunctionName, Standing<'_>)> {
         let all = self.functions.iter();
         all.map(|(name, order)| (name, self.view_order(&self.orders[*order])))
+    }
+
+    /// All tenants that ever ordered or were weighed, by name, with their weights and what they hold, KiB (a processor as
+    /// 4 GiB).
+    pub fn tenants(&self) -> impl Iterator<Item = (&Tenant, u32, u64)> {
+        self.waiting.tenants()
     }
 
     /// The latest time that an event came with.

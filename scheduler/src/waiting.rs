@@ -41,9 +41,12 @@ pub(crate) struct Room<'a> {
 pub(crate) struct Ticket {
     queue: (Area, Queue),
     tenant: TenantIx,
-    /// Rises with each order that was ever placed.
-    seq: u64,
+    turn: Turn,
 }
+
+/// An order's place among its tenant's: those that were promised all that they lack after the others, then by age. The
+/// number rises with each order that was ever placed.
+type Turn = (bool, u64);
 
 /// What is known of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +54,7 @@ struct Account {
     weight: u32,
     /// KiB, processors counted as memory.
     held: u64,
-    queues: BTreeMap<(Area, Queue), BTreeSet<(u64, OrderIx)>>,
+    queues: BTreeMap<(Area, Queue), BTreeSet<(Turn, OrderIx)>>,
 }
 
 impl Account {
@@ -105,11 +108,18 @@ impl Waiting {
         });
     }
 
-    /// Whether the one who waits would still hold less with its replica than the holder without its own.
-    pub(crate) fn poorer(&self, waits: (TenantIx, u64), holds: (TenantIx, u64)) -> bool {
-        let (a, b) = (&self.tenants[waits.0], &self.tenants[holds.0]);
-        waits.0 != holds.0
-            && share(a.held + waits.1, a.weight) < share(b.held.saturating_sub(holds.1), b.weight)
+    /// Whether the one who waits holds less for its weight than the holder would without what it gives: what
+    /// [`Self::in_turn`] will say when that is given, and never both ways.
+    pub(crate) fn poorer(&self, waits: TenantIx, without: (TenantIx, u64)) -> bool {
+        let (holder, given) = (&self.tenants[without.0], without.1);
+        let left = share(holder.held.saturating_sub(given), holder.weight);
+        waits != without.0 && self.tenants[waits].share() < left
+    }
+
+    /// All tenants by name, with their weights and what they hold.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = (&Tenant, u32, u64)> {
+        let all = self.by_name.iter();
+        all.map(|(name, ix)| (name, self.tenants[*ix].weight, self.tenants[*ix].held))
     }
 
     pub(crate) fn share(&self, tenant: TenantIx) -> u64 {
@@ -121,42 +131,46 @@ impl Waiting {
         &mut self,
         order: OrderIx,
         tenant: TenantIx,
-        seq: u64,
+        turn: Turn,
         wish: Wish,
     ) -> Ticket {
         let price = memory_class(wish.max_price.unwrap_or(u64::MAX));
-        let turn = (Reverse(wish.priority), memory_class(wish.memory), price);
-        let queue = (wish.region, turn);
+        let class = (Reverse(wish.priority), memory_class(wish.memory), price);
+        let queue = (wish.region, class);
         let account = &mut self.tenants[tenant];
         let share = account.share();
         let mine = account.queues.entry(queue.clone()).or_default();
-        mine.insert((seq, order));
+        mine.insert((turn, order));
         let area = self.queues.entry(queue.0.clone()).or_default();
-        area.entry(turn).or_default().insert((share, tenant));
-        self.by_age.insert(seq, order);
-        Ticket { queue, tenant, seq }
+        area.entry(class).or_default().insert((share, tenant));
+        self.by_age.insert(turn.1, order);
+        Ticket {
+            queue,
+            tenant,
+            turn,
+        }
     }
 
     pub(crate) fn leave(&mut self, order: OrderIx, ticket: &Ticket) {
-        self.by_age.remove(&ticket.seq);
+        self.by_age.remove(&ticket.turn.1);
         let account = &mut self.tenants[ticket.tenant];
         let share = account.share();
         let Some(mine) = account.queues.get_mut(&ticket.queue) else {
             return;
         };
-        mine.remove(&(ticket.seq, order));
+        mine.remove(&(ticket.turn, order));
         if !mine.is_empty() {
             return;
         }
         account.queues.remove(&ticket.queue);
-        let (area, turn) = &ticket.queue;
+        let (area, class) = &ticket.queue;
         let Some(queues) = self.queues.get_mut(area) else {
             return;
         };
-        if let Some(heads) = queues.get_mut(turn) {
+        if let Some(heads) = queues.get_mut(class) {
             heads.remove(&(share, ticket.tenant));
             if heads.is_empty() {
-                queues.remove(turn);
+                queues.remove(class);
             }
         }
         if queues.is_empty() {
@@ -168,8 +182,14 @@ impl Waiting {
         self.by_age.is_empty()
     }
 
-    /// Who waits with at least this priority and might use the room, first served first.
-    pub(crate) fn in_turn(&self, room: Room<'_>, least: u8) -> impl Iterator<Item = OrderIx> + '_ {
+    /// Who waits with at least this priority and might use the room, first served first; without those that were promised
+    /// all that they lack, if they are not `all` asked for.
+    pub(crate) fn in_turn(
+        &self,
+        room: Room<'_>,
+        least: u8,
+        all: bool,
+    ) -> impl Iterator<Item = OrderIx> + '_ {
         let (most, price) = (memory_class(room.memory), memory_class(room.price));
         let areas = [None, Some(room.region.clone())];
         let queues = areas.into_iter().filter_map(|area| {
@@ -177,13 +197,16 @@ impl Waiting {
             Some(
                 queues
                     .iter()
-                    .map(move |(turn, heads)| (area.clone(), turn, heads)),
+                    .map(move |(class, heads)| (area.clone(), class, heads)),
             )
         });
         let mut queues = queues
             .flatten()
-            .filter(|(_, turn, _)| turn.0.0 >= least && turn.1 <= most && turn.2 >= price)
-            .map(|(area, turn, heads)| (*turn, self.of_queue((area, *turn), heads).peekable()))
+            .filter(|(_, class, _)| class.0.0 >= least && class.1 <= most && class.2 >= price)
+            .map(|(area, class, heads)| {
+                let orders = self.of_queue((area, *class), heads, all);
+                (*class, orders.peekable())
+            })
             .collect::<Vec<_>>();
         core::iter::from_fn(move || {
             let heads = queues.iter_mut().enumerate();
@@ -208,11 +231,13 @@ impl Waiting {
         &'a self,
         queue: (Area, Queue),
         heads: &'a BTreeSet<(u64, TenantIx)>,
-    ) -> impl Iterator<Item = (u64, u64, OrderIx)> + 'a {
+        all: bool,
+    ) -> impl Iterator<Item = (u64, Turn, OrderIx)> + 'a {
         heads.iter().flat_map(move |(share, tenant)| {
             let orders = self.tenants[*tenant].queues.get(&queue);
             let orders = orders.into_iter().flatten();
-            orders.map(move |(seq, order)| (*share, *seq, *order))
+            let orders = orders.take_while(move |(turn, _)| all || !turn.0);
+            orders.map(move |(turn, order)| (*share, *turn, *order))
         })
     }
 
@@ -221,9 +246,9 @@ impl Waiting {
         let before = account.share();
         change(account);
         let after = account.share();
-        for (area, turn) in account.queues.keys() {
+        for (area, class) in account.queues.keys() {
             let queues = self.queues.get_mut(area);
-            if let Some(heads) = queues.and_then(|queues| queues.get_mut(turn)) {
+            if let Some(heads) = queues.and_then(|queues| queues.get_mut(class)) {
                 heads.remove(&(before, tenant));
                 heads.insert((after, tenant));
             }

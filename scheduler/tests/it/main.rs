@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod adopted;
 mod crowd;
+mod fairness;
 mod leases;
 mod market;
 mod model;

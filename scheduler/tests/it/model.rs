@@ -63,6 +63,15 @@ impl Model {
             Event::NodeFailed { node } => {
                 self.sites.remove(&node);
             }
+            Event::LeaseAdopted(grant) => {
+                let (phase, swapped) = (Phase::Granted, false);
+                let held = Held {
+                    grant,
+                    phase,
+                    swapped,
+                };
+                self.held.insert(held.grant.lease, held);
+            }
             Event::Ordered(order) => {
                 self.orders.insert(order.function.clone(), order);
             }

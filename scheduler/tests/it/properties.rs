@@ -1,8 +1,9 @@
 //! Whatever happens in whatever order, the rules hold.
 
-use nacre_protocol::ids::OperatorId;
+use nacre_protocol::ids::{LeaseId, OperatorId};
 use nacre_scheduler::{
-    Action, Ask, Config, Event, Offer, Order, Region, Report, Rollout, Scheduler, Tenant, Timestamp,
+    Action, Ask, Config, Event, Grant, Offer, Order, Region, Report, Rollout, Scheduler, Tenant,
+    Timestamp,
 };
 use proptest::prelude::*;
 
@@ -128,6 +129,27 @@ fn happenings() -> impl Strategy<Value = Happening> {
         1 => Just(Report::Loading),
         1 => Just(Report::Failed),
     ];
+    let adopt = (
+        0u8..6,
+        0u8..4,
+        nodes(),
+        1u64..9,
+        any::<[u8; 16]>(),
+        0u64..60_000,
+    );
+    let adopt = adopt.prop_map(|(f, v, node, memory, id, ms)| {
+        Event::LeaseAdopted(Grant {
+            lease: LeaseId::from_random(id),
+            function: function(f),
+            version: version(v, memory),
+            node,
+            price: Ask {
+                memory: 250,
+                cpu: 1,
+            },
+            until: Timestamp(1_000_000 + ms),
+        })
+    });
     let weigh = (0u8..3, 1u32..5).prop_map(|(tenant, weight)| Event::TenantWeighted {
         tenant: Tenant(format!("t{tenant}")),
         weight,
@@ -141,6 +163,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
         2 => turn.prop_map(event),
         4 => load.prop_map(event),
         1 => weigh.prop_map(event),
+        2 => adopt.prop_map(event),
         1 => functions().prop_map(|function| Event::Withdrawn { function }).prop_map(event),
         8 => (any::<usize>(), reports).prop_map(|(n, report)| Happening::Report(n, report)),
         3 => Just(Happening::AllReady),
