@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 
 use nacre_ledger::{Amount, Customer};
-use nacre_protocol::ids::OperatorId;
+use nacre_protocol::ids::{OperatorId, OrganisationName};
 use serde_json::json;
 
 use crate::audit::{self, Report};
 use crate::cli::DatabaseArgs;
+use crate::shares::{self, MAX_WEIGHT};
 use crate::treasury::{self, Booked, Payment};
 
-/// Book payments, and check the ledger.
+/// Book payments, set organisations' weights, and check the ledger and the market.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum AdminCommand {
     /// A customer has paid: what it owes first, the rest is its balance.
@@ -64,7 +65,20 @@ pub enum AdminCommand {
         #[command(flatten)]
         storage: DatabaseArgs,
     },
-    /// Check everything that must hold of the ledger, beside a control plane that runs.
+    /// Show or set an organisation's part where capacity is short: orders of one priority that wait are served so that what
+    /// organisations hold comes to be as their weights.
+    Weight {
+        /// Which database.
+        #[command(flatten)]
+        storage: DatabaseArgs,
+        /// The organisation.
+        #[arg(long)]
+        organisation: OrganisationName,
+        /// From now on: 1 to 10000; 1 where nobody set it. A control plane that runs heeds it within a second.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WEIGHT)))]
+        weight: Option<u32>,
+    },
+    /// Check everything that must hold of the ledger and the market, beside a control plane that runs.
     #[command(after_help = "Exit status: 0 all holds · 1 something does not, one line each")]
     Audit {
         /// Which database.
@@ -104,6 +118,22 @@ pub async fn run(command: AdminCommand, as_json: bool) -> anyhow::Result<ExitCod
             pay(&storage, &payment, &reference, as_json).await
         }
         AdminCommand::Accounts { storage } => accounts(&storage, as_json).await,
+        AdminCommand::Weight {
+            storage,
+            organisation,
+            weight,
+        } => {
+            let weight = shares::weight(&storage.database()?, &organisation, weight).await?;
+            if as_json {
+                println!(
+                    "{}",
+                    json!({"organisation": organisation, "weight": weight})
+                );
+            } else {
+                println!("{organisation} has the weight {weight}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         AdminCommand::Audit { storage } => {
             let report = audit::audit(&storage.database()?).await?;
             print_report(&report, as_json)

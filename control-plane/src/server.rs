@@ -316,13 +316,21 @@ async fn tick_market(platform: Arc<Platform>, mut stop: watch::Receiver<bool>) {
         }
         rounds = (rounds + 1) % LOAD_ROUNDS;
         let told = match rounds {
-            0 => platform.follow_load().await,
+            0 => tell_market(&platform).await,
             _ => Ok(()),
         };
         if let Err(error) = told.and(platform.tick_market().await) {
             tracing::error!(%error, "the market hears nothing; it is tried again");
         }
     }
+}
+
+/// One that fails keeps the market from nothing else.
+async fn tell_market(platform: &Platform) -> Result<(), Error> {
+    let load = platform.follow_load().await;
+    let conduct = platform.follow_conduct().await;
+    let weights = platform.follow_weights().await;
+    load.and(conduct).and(weights)
 }
 
 /// Whoever does not answer must not keep anything else waiting.

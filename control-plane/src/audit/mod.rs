@@ -1,8 +1,9 @@
-//! Checks the ledger of a live database: everything that must hold of it, from the rows alone.
+//! Checks the ledger and the market of a live database: everything that must hold of them, from the rows alone.
 //!
 //! One snapshot is read, beside whoever writes. Nothing is believed because it was checked when it was written: receipts are
 //! verified again against the keys that evidence vouched for, their costs are computed again, and what they were charged is
-//! held against the entries, the entries against the balances, the sums against caps and invoices.
+//! held against the entries, the entries against the balances, the sums against caps and invoices. The market's log is taken in
+//! again, and what follows from it held against the tables of leases, orders, routes, nodes and weights.
 
 mod caps;
 mod invoices;
@@ -38,6 +39,8 @@ pub struct Report {
     pub caps: u64,
     /// Invoices.
     pub invoices: u64,
+    /// Entries of the market's log that were taken in again.
+    pub events: u64,
     /// What is not settled, and breaks no rule of the ledger: receipts that nodes held back, slashes that nothing covers.
     pub notes: Vec<String>,
     /// What cannot be. None: all holds.
@@ -69,6 +72,7 @@ pub async fn audit(database: &Database) -> Result<Report, StoreError> {
     auditor.spending().await?;
     auditor.invoices().await?;
     auditor.slashes().await?;
+    auditor.market().await?;
     let report = auditor.report;
     drop(auditor.tx);
     store.close().await;

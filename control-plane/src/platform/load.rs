@@ -14,6 +14,8 @@ pub(super) const DEMAND_MS: u64 = 10_000;
 const MAX_WAITING: u32 = 1_000_000;
 /// Longest wait that is believed, milliseconds.
 const MAX_WAIT_MS: u64 = 3_600_000;
+/// Functions whose load is summed up in one transaction; the next one is half a second later.
+const AT_ONCE: u32 = 1024;
 /// Longest name of a gateway.
 const MAX_SOURCE: usize = 64;
 
@@ -48,13 +50,13 @@ impl Platform {
         self.commit(tx, changed).await
     }
 
-    /// Tells the market of every load that is not what it was.
+    /// Tells the market of loads that changed since.
     pub(crate) async fn follow_load(&self) -> Result<(), Error> {
         let now = self.clock.now_ms();
         let mut tx = self.store.read().await?;
-        let loads = load::all(&mut tx, now.saturating_sub(DEMAND_MS)).await?;
+        let any = load::any_due(&mut tx, now).await?;
         drop(tx);
-        if !loads.iter().any(|load| load.is_news) {
+        if !any {
             return Ok(());
         }
         let mut tx = self.store.write().await?;
@@ -63,13 +65,20 @@ impl Platform {
     }
 
     async fn tell_load(&self, tx: &mut Transaction, now_ms: u64) -> Result<Changed, Error> {
-        let loads = load::all(tx, now_ms.saturating_sub(DEMAND_MS)).await?;
-        let news = loads.into_iter().filter(|load| load.is_news);
-        let events = news.map(|load| Event::Load {
-            function: load.function,
-            in_flight: load.in_flight,
-            oldest_wait_ms: load.oldest_wait_ms,
-        });
-        self.market(tx, &events.collect::<Vec<_>>(), now_ms).await
+        let since_ms = now_ms.saturating_sub(DEMAND_MS);
+        let mut events = Vec::new();
+        for load in load::due(tx, (now_ms, since_ms), AT_ONCE).await? {
+            // The first moment at which that gateway's word does not count any more.
+            let again_ms = load.said_ms.map(|said| said + DEMAND_MS + 1);
+            load::looked(tx, &load.function, again_ms).await?;
+            if load.is_news {
+                events.push(Event::Load {
+                    function: load.function,
+                    in_flight: load.in_flight,
+                    oldest_wait_ms: load.oldest_wait_ms,
+                });
+            }
+        }
+        self.market(tx, &events, now_ms).await
     }
 }

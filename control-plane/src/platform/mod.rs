@@ -21,6 +21,7 @@ mod rollouts;
 mod routes;
 mod sweep;
 mod uptime;
+mod weights;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

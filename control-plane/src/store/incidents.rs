@@ -42,9 +42,9 @@ pub(crate) async fn insert(
     .bind(incident.code)
     .bind(incident.job.map(|job| job.to_string()))
     .bind(big(now_ms)?)
-    .execute(on)
+    .execute(&mut *on)
     .await?;
-    Ok(())
+    touch(on, &incident.node).await
 }
 
 /// Incidents of all nodes or of one, the latest first, after the one that `after` names by its time and id. Jobs of other
@@ -87,35 +87,169 @@ pub(crate) async fn page(
         .collect()
 }
 
-/// How often each node has had incidents of each code since `since_ms`: of at most `limit` nodes after `after`, by their ids.
-pub(crate) async fn counts(
+/// A day, milliseconds.
+pub(crate) const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// Incidents of one code and age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub code: String,
+    /// Whole days since.
+    pub days: u64,
+    pub times: u64,
+}
+
+/// How a node has behaved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub node: NodeId,
+    /// Hundredths of a percent, if any watcher has seen it.
+    pub uptime: Option<u32>,
+    pub tallies: Vec<Tally>,
+}
+
+/// Whole days since, of an incident `i` at the time $1; one that is dated later is of today.
+macro_rules! days {
+    () => {
+        "CASE WHEN i.at_ms > $1 THEN 0 ELSE ($1 - i.at_ms) / 86400000 END"
+    };
+}
+
+/// The incidents since `since_ms` of at most `limit` nodes after `after`, by their ids.
+pub(crate) async fn records(
     on: &mut Connection,
-    since_ms: u64,
+    (now_ms, since_ms): (u64, u64),
     after: &str,
     limit: u32,
-) -> Result<Vec<(NodeId, Vec<(String, u64)>)>, StoreError> {
-    let rows = query(
-        "SELECT n.id AS node, i.code, COUNT(i.id) AS times
-         FROM (SELECT id FROM nodes WHERE id > $1 ORDER BY id LIMIT $2) n
-         LEFT JOIN incidents i ON i.node = n.id AND i.at_ms >= $3
-         GROUP BY n.id, i.code ORDER BY n.id, i.code",
-    )
+) -> Result<Vec<Record>, StoreError> {
+    let rows = query(concat!(
+        "SELECT n.id AS node, u.score, i.code, ",
+        days!(),
+        " AS days, COUNT(i.id) AS times
+         FROM (SELECT id FROM nodes WHERE id > $2 ORDER BY id LIMIT $3) n
+         LEFT JOIN node_uptime u ON u.node = n.id
+         LEFT JOIN incidents i ON i.node = n.id AND i.at_ms > $4
+         GROUP BY n.id, u.score, i.code, days ORDER BY n.id, i.code, days"
+    ))
+    .bind(big(now_ms)?)
     .bind(after)
     .bind(i64::from(limit))
     .bind(big(since_ms)?)
     .fetch_all(on)
     .await?;
-    let mut counts: Vec<(NodeId, Vec<(String, u64)>)> = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for row in &rows {
         let node: NodeId = row.parsed("node")?;
-        if counts.last().is_none_or(|(last, _)| *last != node) {
-            counts.push((node, Vec::new()));
+        if records.last().is_none_or(|last| last.node != node) {
+            let uptime = row.number_opt("score")?;
+            let tallies = Vec::new();
+            records.push(Record {
+                node,
+                uptime,
+                tallies,
+            });
         }
-        if let (Some(code), Some((_, of_node))) = (row.text_opt("code")?, counts.last_mut()) {
-            of_node.push((code, row.number("times")?));
+        if let (Some(code), Some(record)) = (row.text_opt("code")?, records.last_mut()) {
+            record.tallies.push(Tally {
+                code,
+                days: row.number("days")?,
+                times: row.number("times")?,
+            });
         }
     }
-    Ok(counts)
+    Ok(records)
+}
+
+/// The node's incidents since `since_ms`, and when the first of them is a day older.
+pub(crate) async fn of_node(
+    on: &mut Connection,
+    node: &NodeId,
+    (now_ms, since_ms): (u64, u64),
+) -> Result<(Vec<Tally>, Option<u64>), StoreError> {
+    let rows = query(concat!(
+        "SELECT i.code, ",
+        days!(),
+        " AS days, COUNT(*) AS times, MIN(i.at_ms) AS oldest_ms
+         FROM incidents i WHERE i.node = $2 AND i.at_ms > $3
+         GROUP BY i.code, days ORDER BY i.code, days"
+    ))
+    .bind(big(now_ms)?)
+    .bind(node.to_string())
+    .bind(big(since_ms)?)
+    .fetch_all(on)
+    .await?;
+    let mut tallies = Vec::with_capacity(rows.len());
+    let mut older_ms: Option<u64> = None;
+    for row in &rows {
+        let days: u64 = row.number("days")?;
+        let oldest: u64 = row.number("oldest_ms")?;
+        let at = oldest.saturating_add((days + 1).saturating_mul(DAY_MS));
+        older_ms = Some(older_ms.map_or(at, |before| before.min(at)));
+        tallies.push(Tally {
+            code: row.text("code")?,
+            days,
+            times: row.number("times")?,
+        });
+    }
+    Ok((tallies, older_ms))
+}
+
+/// A node has one more incident.
+pub(crate) async fn touch(on: &mut Connection, node: &NodeId) -> Result<(), StoreError> {
+    query("UPDATE nodes SET conduct_look_ms = 0 WHERE id = $1")
+        .bind(node.to_string())
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
+/// Nodes whose incidents are to be counted again, at most `limit`.
+pub(crate) async fn due(
+    on: &mut Connection,
+    now_ms: u64,
+    limit: u32,
+) -> Result<Vec<NodeId>, StoreError> {
+    let rows = query(
+        "SELECT id FROM nodes WHERE conduct_look_ms <= $1 ORDER BY conduct_look_ms, id LIMIT $2",
+    )
+    .bind(big(now_ms)?)
+    .bind(i64::from(limit))
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| row.parsed("id")).collect()
+}
+
+/// What a node's incidents left of its score when they were last counted.
+pub(crate) async fn conduct(on: &mut Connection, node: &NodeId) -> Result<u32, StoreError> {
+    let row = query("SELECT conduct FROM nodes WHERE id = $1")
+        .bind(node.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.map_or(Ok(crate::score::FULL), |row| row.number("conduct"))
+}
+
+/// Writes what is left, and when it changes. Says the node's uptime score if it is not what it was.
+pub(crate) async fn set_conduct(
+    on: &mut Connection,
+    node: &NodeId,
+    conduct: u32,
+    look_ms: Option<u64>,
+) -> Result<Option<Option<u32>>, StoreError> {
+    let row = query(
+        "SELECT n.conduct, u.score FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id WHERE n.id = $1",
+    )
+    .bind(node.to_string())
+    .fetch_one(&mut *on)
+    .await?;
+    query("UPDATE nodes SET conduct = $1, conduct_look_ms = $2 WHERE id = $3")
+        .bind(i64::from(conduct))
+        .bind(look_ms.map(big).transpose()?)
+        .bind(node.to_string())
+        .execute(on)
+        .await?;
+    let before: u32 = row.number("conduct")?;
+    let uptime = row.number_opt("score")?;
+    Ok((before != conduct).then_some(uptime))
 }
 
 /// Forgets those before `before_ms`.

@@ -36,6 +36,7 @@ mod migrations;
 pub(crate) mod nodes;
 pub(crate) mod nonces;
 pub(crate) mod orders;
+pub(crate) mod organisations;
 pub(crate) mod queue;
 mod row;
 pub(crate) mod secrets;

@@ -13,6 +13,7 @@ mod conditional;
 mod deployments;
 mod docs;
 mod document;
+mod followed;
 mod functions;
 mod gateways;
 mod idempotency;

@@ -364,7 +364,7 @@ async fn only_the_operator_commands_a_node_and_each_command_counts_once() {
 }
 
 /// Runs SQL on the database of a stopped server.
-async fn run(server: &Server, sql: &'static str) {
+pub(crate) async fn run(server: &Server, sql: &'static str) {
     let url = match &server.database {
         Database::Postgres(url) => url.to_string(),
         Database::Folder(folder) => format!("sqlite://{}/nacre.db", folder.display()),

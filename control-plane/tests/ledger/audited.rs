@@ -69,7 +69,7 @@ async fn each_thing_that_cannot_be_is_found() {
         (
             "INSERT INTO spending_stops (function, customer, reason, wanted, at_ms)
              SELECT function, customer, 'x', 9000000000000000, 0 FROM lease_terms",
-            vec!["stopped-runs"],
+            vec!["market-tables", "stopped-runs"],
         ),
         (
             "INSERT INTO invoices (customer, period, from_ms, to_ms, total, issued_ms)

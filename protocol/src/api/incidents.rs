@@ -29,7 +29,7 @@ pub struct Incident {
     pub job: Option<JobId>,
     /// Unix milliseconds.
     pub at_ms: u64,
-    /// What it takes off the node's [`Conduct::score`].
+    /// What it takes off the node's [`Conduct::score`] on its first day; a seventh less each day after.
     pub points: u32,
 }
 
@@ -40,8 +40,12 @@ pub struct Conduct {
     /// The node.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub node: NodeId,
-    /// 10,000 less the points of its incidents; not below 0.
+    /// 10,000 less what is left of the points of its incidents; not below 0.
     pub score: u32,
     /// How many there were.
     pub incidents: u64,
+    /// The score that the market places by, hundredths of a percent: the uptime score (10,000 where nobody has seen the node
+    /// yet) times `score`, rounded down. Equal bids go to the higher, and no order's `min_score` is above it.
+    #[serde(default)]
+    pub placed_by: u32,
 }

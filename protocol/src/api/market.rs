@@ -73,7 +73,8 @@ pub struct Placement {
     /// Most replicas with one operator, at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_per_operator: Option<u32>,
-    /// Lowest uptime score that is taken, hundredths of a percent, at most 10000.
+    /// Lowest score that is taken, hundredths of a percent, at most 10000: a node's uptime score times what its conduct
+    /// leaves of it (`placed_by` of `GET /v1/conduct`).
     pub min_score: u32,
     /// Higher goes first where capacity is short.
     pub priority: u8,

@@ -3,6 +3,7 @@
 //! A stranger can neither fill the table nor blacken a node: what is noted was signed by the node's own operator, or done with
 //! the node's own token or enclave, and what can be repeated at will counts once a minute.
 
+mod placement;
 mod registration;
 mod score;
 
@@ -56,18 +57,23 @@ impl Platform {
         after: &str,
         limit: u32,
     ) -> Result<Page<Conduct>, Error> {
-        let since = self.clock.now_ms().saturating_sub(score::WINDOW_MS);
+        let now = self.clock.now_ms();
+        let since = now.saturating_sub(score::WINDOW_MS);
         let id = |text: &str| text.parse::<NodeId>().ok();
         let after = self.cursors.open(CONDUCT, organisation, after, id)?;
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let mut tx = self.store.read().await?;
-        let counts = incidents::counts(&mut tx, since, &after, limit + 1).await?;
-        let items: Vec<Conduct> = counts
+        let records = incidents::records(&mut tx, (now, since), &after, limit + 1).await?;
+        let items: Vec<Conduct> = records
             .into_iter()
-            .map(|(node, counts)| Conduct {
-                node,
-                score: score::score(counts.iter().map(|(code, times)| (code.as_str(), *times))),
-                incidents: counts.iter().map(|(_, times)| times).sum(),
+            .map(|record| {
+                let score = score::score(&record.tallies);
+                Conduct {
+                    node: record.node,
+                    score,
+                    incidents: record.tallies.iter().map(|tally| tally.times).sum(),
+                    placed_by: crate::score::placed(record.uptime, score),
+                }
             })
             .collect();
         let id = |conduct: &Conduct| conduct.node.to_string();

@@ -8,9 +8,10 @@ use nacre_scheduler::Event;
 use super::judge::{Circumstances, Question, in_slots, reachable, score};
 use crate::error::Error;
 use crate::platform::{Changed, Platform};
+use crate::score::placed;
 use crate::store::uptime::epochs::NodeEpoch;
 use crate::store::uptime::{circumstances, epochs, stakes, windows, words};
-use crate::store::{Connection, Transaction, deployments};
+use crate::store::{Connection, Transaction, deployments, incidents};
 
 /// Epochs that are judged in one go; the rest comes with the next.
 const AT_ONCE: usize = 64;
@@ -124,6 +125,8 @@ impl Platform {
             }
             windows::set_standing(tx, &node, &new).await?;
             if let Some(score) = new.score.filter(|_| new.score != old.score) {
+                let conduct = incidents::conduct(tx, &node).await?;
+                let score = placed(Some(score), conduct);
                 events.push(Event::NodeScored { node, score });
             }
             match (old.unreachable_ms, new.unreachable_ms) {

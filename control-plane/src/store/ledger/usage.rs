@@ -171,9 +171,9 @@ pub(crate) async fn note_incident(
     .bind(boot.to_string())
     .bind(code)
     .bind(big(now_ms)?)
-    .execute(on)
+    .execute(&mut *on)
     .await?;
-    Ok(())
+    crate::store::incidents::touch(on, node).await
 }
 
 fn read(row: &AnyRow) -> Result<Taken, StoreError> {

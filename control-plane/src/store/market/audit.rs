@@ -1,4 +1,6 @@
-//! Whether the log and the tables tell the same.
+//! Whether the log is one that can have been, and the tables tell the same.
+
+mod log;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +12,36 @@ use sqlx::query;
 use crate::store::deployments::read_state;
 use crate::store::{Connection, RowExt as _, StoreError, orders};
 
-/// What the tables say otherwise than the market that follows from the log: one line each, for people.
-pub(crate) async fn differences(on: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let Some(market) = super::load(on).await? else {
-        return Ok(vec!["there is no log".to_owned()]);
+/// What is to be said of the market's log, and of the tables beside it: a line each, for people.
+#[derive(Debug, Default)]
+pub(crate) struct Audited {
+    /// Entries of the log.
+    pub entries: u64,
+    /// What the log says that cannot have been.
+    pub log: Vec<String>,
+    /// What the tables say otherwise than the market that follows from the log.
+    pub tables: Vec<String>,
+}
+
+/// Takes the log in again from its last snapshot, and holds what follows from it against the tables. `None` where there is no
+/// log, or one of earlier rules: the next control plane begins one from the tables.
+pub(crate) async fn audit(on: &mut Connection) -> Result<Option<Audited>, StoreError> {
+    let Some(replayed) = log::replay(on).await? else {
+        return Ok(None);
     };
-    let scheduler = market.scheduler();
-    let mut found = leases(on, scheduler).await?;
-    found.extend(functions(on, scheduler).await?);
-    found.extend(nodes(on, scheduler).await?);
-    Ok(found)
+    let mut audited = Audited {
+        entries: replayed.entries,
+        log: replayed.found,
+        tables: Vec::new(),
+    };
+    if let Some(market) = replayed.market {
+        let scheduler = market.scheduler();
+        audited.tables.extend(leases(on, scheduler).await?);
+        audited.tables.extend(functions(on, scheduler).await?);
+        audited.tables.extend(nodes(on, scheduler).await?);
+        audited.tables.extend(weights(on, scheduler).await?);
+    }
+    Ok(Some(audited))
 }
 
 fn compare(found: &mut Vec<String>, what: &str, tables: BTreeSet<String>, log: BTreeSet<String>) {
@@ -135,5 +157,21 @@ async fn nodes(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String>
     });
     let mut found = Vec::new();
     compare(&mut found, "a node", tables, log.collect());
+    Ok(found)
+}
+
+async fn weights(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String>, StoreError> {
+    let rows = query("SELECT name, told_weight FROM organisations WHERE told_weight <> 1")
+        .fetch_all(on)
+        .await?;
+    let mut tables = BTreeSet::new();
+    for row in &rows {
+        let (name, weight) = (row.text("name")?, row.number::<u32>("told_weight")?);
+        tables.insert(format!("{name} weighs {weight}"));
+    }
+    let weighed = scheduler.tenants().filter(|(_, weight, _)| *weight != 1);
+    let log = weighed.map(|(name, weight, _)| format!("{} weighs {weight}", name.0));
+    let mut found = Vec::new();
+    compare(&mut found, "an organisation", tables, log.collect());
     Ok(found)
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use nacre_protocol::ids::{DeploymentId, FunctionName, LeaseId, NodeId};
-use nacre_scheduler::{Action, Event, Grant, Scheduler, Share, Why};
+use nacre_scheduler::{Action, Event, Grant, Offer, Scheduler, Share, Why};
 use sqlx::query;
 
-use crate::store::{Connection, RowExt as _, StoreError, big, nodes};
+use crate::store::{Connection, RowExt as _, StoreError, big, load, nodes, organisations};
 
 /// What a lease ended with that its node did not bring up.
 const TOO_SLOW: &str = "load-timeout: the node did not have it ready in time";
@@ -27,6 +27,11 @@ pub(crate) async fn note(
     scheduler: &Scheduler,
 ) -> Result<(), StoreError> {
     match event {
+        Event::NodeOffered(Offer { node, .. })
+        | Event::NodeOnline { node }
+        | Event::NodeOffline { node }
+        | Event::NodeFailed { node } => load::of_node(on, node).await,
+        Event::TenantWeighted { tenant, weight } => organisations::told(on, tenant, *weight).await,
         Event::AskChanged { node, ask } => {
             let sql = "UPDATE nodes SET price = $1 WHERE id = $2";
             set_of_node(on, sql, node, Some(ask.memory)).await
@@ -82,9 +87,9 @@ async fn note_order(
 ) -> Result<(), StoreError> {
     let previous = scheduler.order(function).and_then(|order| order.previous);
     query(
-        "INSERT INTO orders (function, target, canary, previous, in_flight, oldest_wait_ms)
-         VALUES ($1, 0, 0, $2, 0, 0)
-         ON CONFLICT (function) DO UPDATE SET previous = excluded.previous",
+        "INSERT INTO orders (function, target, canary, previous, in_flight, oldest_wait_ms, look_ms)
+         VALUES ($1, 0, 0, $2, 0, 0, 0)
+         ON CONFLICT (function) DO UPDATE SET previous = excluded.previous, look_ms = 0",
     )
     .bind(function.as_str())
     .bind(previous.map(|version| version.deployment.to_string()))
@@ -147,6 +152,7 @@ async fn one(
         Action::End { lease, why } => {
             let sql = "UPDATE leases SET ended_ms = $1 WHERE id = $2 RETURNING deployment, node";
             let (deployment, node) = change(on, sql, lease, Some(now_ms)).await?;
+            load::changed(on, lease).await?;
             if *why == Why::Failed {
                 let sql = "UPDATE deployments SET failure = COALESCE(failure, $1) WHERE id = $2";
                 query(sql)

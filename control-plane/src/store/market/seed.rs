@@ -2,18 +2,19 @@
 
 use nacre_protocol::control::FunctionState;
 use nacre_protocol::ids::{LeaseId, NodeId};
-use nacre_scheduler::{Ask, Event, Grant, Offer, Order, Region, Report, Timestamp, Version, WHOLE};
+use nacre_scheduler::{Ask, Event, Grant, Offer, Order, Region, Report, Timestamp, Version};
 use sqlx::any::AnyRow;
 use sqlx::query;
 
+use crate::score::placed;
 use crate::store::deployments::read_state;
-use crate::store::{Connection, RowExt as _, StoreError, big, orders};
+use crate::store::{Connection, RowExt as _, StoreError, big, orders, organisations};
 
 /// What is offered by nodes; SQLite's booleans cannot be read with them.
 macro_rules! nodes {
     ($which:literal) => {
         concat!(
-            "SELECT n.id, n.operator, n.region, n.memory_bytes, n.price, n.leaves_ms, u.score
+            "SELECT n.id, n.operator, n.region, n.memory_bytes, n.price, n.conduct, n.leaves_ms, u.score
              FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id ",
             $which
         )
@@ -26,7 +27,9 @@ pub(crate) async fn wipe(on: &mut Connection) -> Result<(), StoreError> {
         "DELETE FROM market_events",
         "DELETE FROM market_snapshots",
         "DELETE FROM routes",
-        "UPDATE orders SET target = 0, canary = 0, shortage = NULL, in_flight = 0, oldest_wait_ms = 0",
+        "UPDATE orders SET target = 0, canary = 0, shortage = NULL, in_flight = 0, oldest_wait_ms = 0,
+             look_ms = 0",
+        "UPDATE organisations SET told_weight = 1",
         "UPDATE leases SET draining_ms = NULL WHERE ended_ms IS NULL",
     ] {
         query(sql).execute(&mut *on).await?;
@@ -36,8 +39,8 @@ pub(crate) async fn wipe(on: &mut Connection) -> Result<(), StoreError> {
 
 /// All nodes, silent as yet, and all orders, oldest first: nothing can be granted to nobody.
 pub(crate) async fn standing(on: &mut Connection) -> Result<Vec<Event>, StoreError> {
+    let mut events = organisations::untold(on, u32::MAX).await?;
     let rows = query(nodes!("ORDER BY n.id")).fetch_all(&mut *on).await?;
-    let mut events = Vec::new();
     for row in &rows {
         let node = row.parsed("id")?;
         events.push(Event::NodeOffered(read_offer(row)?));
@@ -166,7 +169,6 @@ fn read_offer(row: &AnyRow) -> Result<Offer, StoreError> {
             memory: row.number("price")?,
             cpu: 0,
         },
-        // Nobody has said anything against it yet.
-        score: row.number_opt("score")?.unwrap_or(WHOLE),
+        score: placed(row.number_opt("score")?, row.number("conduct")?),
     })
 }
