@@ -20,9 +20,9 @@
 //!    oldest order. An order too large for the room does not keep others from it. What a tenant holds is its memory, with a
 //!    processor counted as 4 GiB.
 //! 5. **A lease has a term** in which its price stands. At its end it goes to someone who waits with a better claim (a
-//!    higher priority, or a tenant that holds less for its weight than this one would without the lease), or moves to a node that is cheaper by more than moving
-//!    costs, or begins anew at the node's ask of that day. A node that became cheap attracts the dearest leases before
-//!    their terms end, if what is left of the term saves more than moving costs.
+//!    higher priority, or a tenant that holds less for its weight than this one would without the lease), or moves to a
+//!    node that is cheaper by more than moving costs, or begins anew at the node's ask of that day. A node that became
+//!    cheap attracts the dearest leases before their terms end, if what is left of the term saves more than moving costs.
 //!    So where all tenants wait with orders of one size and priority, and T tenants share N places, one of the part p of all
 //!    weights comes to hold at least p·(N − T) and less than p·N + 1 of them, and none holds nothing while another holds two.
 //! 6. **Make before break.** Whoever moves (to a cheaper node, off one that leaves, to another version) answers at the
