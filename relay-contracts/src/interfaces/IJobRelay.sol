@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IFeeFloor} from "./IFeeFloor.sol";
+
 /// @title Inference for smart contracts: ask, be answered, be paid
 /// @notice A requester pays for one answer of one function to one input. An attested enclave's signed answer earns the
 /// fee; without one the fee goes back after the deadline. README.md of this folder has the rules.
-interface IJobRelay {
+interface IJobRelay is IFeeFloor {
     /// @notice What is asked for.
     struct Request {
         /// Which function: SHA-256 of its manifest.
@@ -66,13 +68,13 @@ interface IJobRelay {
         bytes input
     );
 
-    /// @notice A job was answered by `key`, and `payee` credited.
+    /// @notice A job was answered by `key`, and `payee` credited with the fee.
     event Answered(uint256 indexed jobId, address indexed payee, address key, uint8 status, bytes output);
 
     /// @notice The callback had all its gas and did not run to its end; the answer stands.
     event CallbackFailed(uint256 indexed jobId);
 
-    /// @notice The deadline passed; the requester was credited.
+    /// @notice The deadline passed; the requester was credited with the fee.
     event Cancelled(uint256 indexed jobId);
 
     /// @notice The assigned operator lost `amount` for being late.

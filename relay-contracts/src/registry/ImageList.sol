@@ -78,8 +78,9 @@ abstract contract ImageList {
     /// @notice How long after it was named an image or a verifier counts, in seconds.
     uint40 public immutable APPROVAL_DELAY;
 
-    /// The first is nobody's, so that index 0 means none.
-    Image[] internal _images;
+    /// From 1 on: index 0 means none. No array, whose length every reader would have to load.
+    mapping(uint256 index => Image) internal _images;
+    uint256 private _imageCount;
     mapping(bytes32 imageId => uint256 index) internal _imageIndex;
 
     constructor(address approver, address revoker, uint40 approvalDelay) {
@@ -88,7 +89,6 @@ abstract contract ImageList {
         APPROVER = approver;
         REVOKER = revoker;
         APPROVAL_DELAY = approvalDelay;
-        _images.push();
     }
 
     modifier onlyApprover() {
@@ -136,8 +136,8 @@ abstract contract ImageList {
         _checkMeasurement(2, measurements.pcr2);
         imageId = sha256(bytes.concat(measurements.pcr0, measurements.pcr1, measurements.pcr2));
         if (_imageIndex[imageId] != 0) revert ImageKnown(imageId);
-        _imageIndex[imageId] = _images.length;
-        _images.push(Image({id: imageId, kind: kind, validFrom: validFrom, revoked: false}));
+        _imageIndex[imageId] = ++_imageCount;
+        _images[_imageCount] = Image({id: imageId, kind: kind, validFrom: validFrom, revoked: false});
         emit ImageProposed(imageId, kind, validFrom, measurements.pcr0, measurements.pcr1, measurements.pcr2);
     }
 

@@ -70,15 +70,12 @@ abstract contract VerifierList is ImageList {
     /// @notice The most verifiers between a verifier and the approver or a proof.
     uint8 public constant MAX_VERIFIER_DEPTH = 4;
 
-    /// The first is nobody's, so that index 0 means none.
-    Verifier[] internal _verifiers;
+    /// From 1 on: index 0 means none. No array, whose length every reader would have to load.
+    mapping(uint256 index => Verifier) internal _verifiers;
+    uint256 private _verifierCount;
     mapping(address key => uint256 index) internal _verifierIndex;
     mapping(address key => bool) internal _banned;
     mapping(address key => ProposedVerifier) private _proposed;
-
-    constructor() {
-        _verifiers.push();
-    }
 
     /// @notice Names a verifier whose document the approver checked itself: how the first one comes. It can be enrolled
     /// after `APPROVAL_DELAY`; whoever disagrees has that long to have it revoked.
@@ -127,9 +124,8 @@ abstract contract VerifierList is ImageList {
         if (depth > MAX_VERIFIER_DEPTH) revert VerifierTooDeep();
         uint256 index = _verifierIndex[key];
         if (index == 0) {
-            index = _verifiers.length;
+            index = ++_verifierCount;
             _verifierIndex[key] = index;
-            _verifiers.push();
         } else {
             // Prolonged only by who stands at least as near to the top: no two can come to vouch for each other.
             if (_verifiers[index].image != image || depth > _verifiers[index].depth) revert KeyTaken(key);

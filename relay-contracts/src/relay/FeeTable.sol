@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IFeeFloor} from "../interfaces/IFeeFloor.sol";
+
 /// @title What a job must pay for, to be drawn
 /// @notice A job that pays the floor is assigned to an operator. One that pays less is anybody's who finds it worth it.
 /// Which tokens are taken, and their floors, is fixed at deployment.
-abstract contract FeeTable {
+abstract contract FeeTable is IFeeFloor {
     /// @notice A token that fees are taken in.
     struct TokenFee {
         address token;
@@ -23,9 +25,6 @@ abstract contract FeeTable {
     /// @notice A token is named twice, or ETH among the tokens.
     error TokenTwice(address token);
 
-    /// @notice Fees are not taken in this token.
-    error TokenNotTaken(address token);
-
     /// @notice What a submission costs besides its callback, in gas, as the floor counts it.
     uint256 public constant SUBMISSION_GAS = 120_000;
 
@@ -43,11 +42,8 @@ abstract contract FeeTable {
         }
     }
 
-    /// @notice The least fee with which a job that is asked for in this block is drawn.
-    /// @param token In what; zero: ETH.
-    /// @param callbackGas The callback's gas.
-    /// @return floor Base units.
-    function feeFloor(address token, uint32 callbackGas) public view returns (uint256 floor) {
+    /// @inheritdoc IFeeFloor
+    function feeFloor(address token, uint32 callbackGas) public view override returns (uint256 floor) {
         uint256 gas_ = SUBMISSION_GAS + callbackGas;
         if (token == address(0)) return ETH_FLOOR + 2 * block.basefee * gas_;
         Fee memory fee = _fees[token];

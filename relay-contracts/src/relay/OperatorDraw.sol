@@ -77,9 +77,6 @@ abstract contract OperatorDraw {
     /// @notice A term began.
     event TermStarted(uint32 indexed term, address roll, uint256 operators, address[SEATS] seats);
 
-    /// @notice A batch was opened: its links are due until `openedAt` + `REVEAL_WINDOW`.
-    event BatchOpened(uint40 indexed batch, uint32 indexed term, uint40 openedAt);
-
     /// @notice All links of a batch are there.
     event BatchDrawn(uint40 indexed batch, bytes32 seed);
 
@@ -316,7 +313,6 @@ abstract contract OperatorDraw {
         BatchState kind = state.seated != 0 && fresh ? BatchState.Waiting : BatchState.Undrawable;
         _batches[batch] =
             Batch({mixed: 0, openedAt: uint40(block.timestamp), term: state.term, missing: state.seated, state: kind});
-        emit BatchOpened(batch, state.term, uint40(block.timestamp));
     }
 
     /// Whom a drawn batch's seed assigns to a job.

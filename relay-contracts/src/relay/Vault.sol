@@ -11,9 +11,6 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 abstract contract Vault is ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
-    /// @notice `account` may claim `amount` more of `token`.
-    event Credited(address indexed account, address indexed token, uint256 amount);
-
     /// @notice `account` had `amount` of `token` sent to `to`.
     event Claimed(address indexed account, address indexed token, address indexed to, uint256 amount);
 
@@ -44,12 +41,10 @@ abstract contract Vault is ReentrancyGuardTransient {
     }
 
     function _credit(address token, address account, uint256 amount) internal {
-        if (amount == 0) return;
-        owed[token][account] += amount;
-        emit Credited(account, token, amount);
+        if (amount != 0) owed[token][account] += amount;
     }
 
-    /// Takes exactly `amount` of `token` from `from`; what `received` says is what came.
+    /// Takes `amount` of `token` from `from`, and says what came.
     function _pull(address token, address from, uint256 amount) internal nonReentrant returns (uint256 received) {
         uint256 before = IERC20(token).balanceOf(address(this));
         IERC20(token).safeTransferFrom(from, address(this), amount);

@@ -203,7 +203,7 @@ contract JobRelayInvariants is Relays {
         targetSelector(address(handler), doors);
     }
 
-    /// forge-config: default.invariant.runs = 16
+    /// forge-config: default.invariant.runs = 48
     /// forge-config: default.invariant.depth = 64
     /// forge-config: long.invariant.runs = 256
     /// forge-config: long.invariant.depth = 256

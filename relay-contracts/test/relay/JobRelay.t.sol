@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {JobRelay} from "../../src/JobRelay.sol";
+import {IFeeFloor} from "../../src/interfaces/IFeeFloor.sol";
 import {IInferenceCallback} from "../../src/interfaces/IInferenceCallback.sol";
 import {IJobRelay} from "../../src/interfaces/IJobRelay.sol";
 import {FeeTable} from "../../src/relay/FeeTable.sol";
@@ -270,7 +271,7 @@ contract JobRelayTest is Relays {
     function test_a_token_that_nobody_named_is_not_taken() external {
         IJobRelay.Request memory request = plain();
         request.token = address(stakeToken);
-        vm.expectRevert(abi.encodeWithSelector(FeeTable.TokenNotTaken.selector, address(stakeToken)));
+        vm.expectRevert(abi.encodeWithSelector(IFeeFloor.TokenNotTaken.selector, address(stakeToken)));
         relay.request(request, "input");
     }
 
