@@ -39,6 +39,10 @@ contract FakeRelay is IJobRelay {
         owed[jobs[jobId].asked.token][jobs[jobId].requester] += jobs[jobId].asked.fee;
     }
 
+    function feeFloor(address, uint32) external pure returns (uint256) {
+        return 0;
+    }
+
     function claim(address token, address to) external returns (uint256 amount) {
         amount = owed[token][msg.sender];
         require(amount != 0 && !stuck, "nothing");
