@@ -84,7 +84,9 @@ pub struct GatewayArgs {
     /// How often a node is probed while no caller's connection shows that it answers
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = from(100, 3600))]
     pub probe_every: Timeout,
-    /// How long open connections may take to end when the gateway stops; those left are then reset
+    /// How long open connections may take to end when the gateway stops; those left are then reset. It lets nobody more
+    /// connect then, and serves everybody who was connected: take it out of its balancer first, so that nobody has to try
+    /// again elsewhere
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = from(0, 3600))]
     pub drain_within: Timeout,
     /// Which nodes are drawn, for a run that can be repeated [default: random]

@@ -25,7 +25,7 @@ use crate::probe::Prober;
 use crate::routes::Routes;
 use crate::zone::Zone;
 
-/// When the gateway stops, who has connected already is accepted for so long at most.
+/// When the gateway stops, who has begun to connect is accepted for so long at most.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Bounds of a [`Gateway`].
@@ -130,8 +130,10 @@ impl Gateway {
         counters::metrics(&self.counters, &self.routes)
     }
 
-    /// Serves callers until told to stop. Then everybody who has connected is still taken, and then nobody more; open
-    /// connections are given the time to end that the limits allow, and those left are reset.
+    /// Serves callers until told to stop. Then nobody more may begin to connect: who tries is refused before there is a
+    /// connection, a second later, when its kernel repeats its first packet. Everybody who had begun is still taken, as
+    /// far as its handshake ends soon (200 ms after the last one's, and within a second in all). Open connections are given
+    /// the time to end that the limits allow, and those left are reset.
     pub async fn serve(self, stop: CancellationToken) {
         // Who lets go of this future stops the gateway, too.
         let stop = stop.child_token();

@@ -3,6 +3,7 @@
 //! leave the lanes unequal is handed over, before anything is done with it.
 
 mod door;
+mod shut;
 pub(crate) mod watch;
 
 use std::io;
@@ -27,8 +28,8 @@ use watch::Watch;
 
 /// After a failed `accept`: no file is left.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Nobody else waits to be accepted when nobody came for so long.
-const QUIET: Duration = Duration::from_millis(50);
+/// Nobody else waits to be accepted when nobody came for so long: longer than most callers are away.
+const QUIET: Duration = Duration::from_millis(200);
 /// Lanes at most. The cores of such a host are the enclave's, and every idle lane is woken for every caller.
 const MOST: usize = 4;
 /// Connections by which one lane may have more to do than another before it hands new ones over.
@@ -49,8 +50,8 @@ pub struct Carrier<T> {
     pub open: TaskTracker,
     /// Ends accepting.
     pub stop: CancellationToken,
-    /// Closing the socket resets who waits to be accepted. So after the stop they are still accepted, until nobody came
-    /// for a while, and for no longer than this.
+    /// Closing the socket resets who waits to be accepted. So after the stop nobody more may begin to connect, and those who
+    /// have begun are still accepted, until nobody came for a while, and for no longer than this. Zero: neither is done.
     pub last_call: Duration,
 }
 
@@ -271,6 +272,12 @@ where
     }
 
     async fn accept_the_last(&self, door: &Door, lane: &Lane) {
+        if self.last_call.is_zero() {
+            return;
+        }
+        if let Err(error) = door.shut() {
+            tracing::warn!(%error, "callers who come in the last moment may be reset");
+        }
         let until = Instant::now() + self.last_call;
         while Instant::now() < until
             && let Ok(Ok(accepted)) = timeout(QUIET, door.accept()).await

@@ -186,7 +186,8 @@ pub(super) async fn observed(
 
 /// Does what a node's operator says: the node leaves, stays, or asks another price. Instead of a token: the operator's
 /// signature over a nonce, which is used once. A node that leaves keeps what it runs until that answers elsewhere, or
-/// until the time is up; it is empty when its desired state is.
+/// until the time is up; it is empty when its desired state is. The same announces its absence from then on, as
+/// `POST /v1/nodes/{id}/drains` does.
 #[utoipa::path(
     post,
     path = "/v1/nodes/{id}/commands",
@@ -198,9 +199,10 @@ pub(super) async fn observed(
         (status = 204, description = "It is done"),
         (status = 400, description = "`path-invalid`, `json-syntax`, `body-incomplete`"),
         (status = 403, description = "`nonce-invalid`, `signature-invalid`"),
+        (status = 409, description = "`too-many-drains`"),
         (status = 413, description = "`body-too-long`"),
         (status = 415, description = "`content-type`"),
-        (status = 422, description = "`json-invalid`, `drain-too-late`, `price-out-of-range`"),
+        (status = 422, description = "`json-invalid`, `drain-too-late`, `drain-out-of-range`, `price-out-of-range`"),
     ),
     security(()),
 )]

@@ -214,7 +214,9 @@ pub(super) async fn watchers(
     Ok(ok(&platform.watchers().await?))
 }
 
-/// Announces that a node will be gone: the node's own to say. The same drain sent again is the same one.
+/// Announces that a node will be gone: the node's own to say. What watchers miss of it meanwhile is excused as far as the notice
+/// and the month's budget go. Ten minutes before it begins its replicas begin to move elsewhere, as by the operator's command
+/// `drain`, and no new ones come until it is over. The same drain sent again is the same one.
 #[utoipa::path(
     post,
     path = "/v1/nodes/{id}/drains",

@@ -3,9 +3,10 @@
 use ed25519_dalek::{Signature, VerifyingKey};
 use nacre_protocol::api::commands::{NodeCommand, SignedCommand, command_message};
 use nacre_protocol::ids::NodeId;
-use nacre_scheduler::{Ask, Event, Timestamp};
+use nacre_scheduler::{Ask, Event};
 
 use super::Platform;
+use super::uptime::drains;
 use crate::error::{CommandError, Error};
 use crate::store::{nodes, nonces};
 
@@ -19,23 +20,11 @@ impl Platform {
         if !self.challenges.is_fresh(&signed.nonce, now) {
             return Err(CommandError::Nonce.into());
         }
-        let event = match signed.command {
-            NodeCommand::Drain { until_ms } if until_ms > now.saturating_add(MAX_AHEAD_MS) => {
-                return Err(CommandError::Until.into());
-            }
-            NodeCommand::Drain { until_ms } => Event::NodeDrained {
-                node,
-                until: Timestamp(until_ms),
-            },
-            NodeCommand::Keep => Event::NodeKept { node },
-            NodeCommand::Ask { price } => Event::AskChanged {
-                node,
-                ask: Ask {
-                    memory: price,
-                    cpu: 0,
-                },
-            },
-        };
+        if let NodeCommand::Drain { until_ms, .. } = signed.command
+            && until_ms > now.saturating_add(MAX_AHEAD_MS)
+        {
+            return Err(CommandError::Until.into());
+        }
         let mut tx = self.store.write().await?;
         let known = nodes::known(&mut tx, &node).await?;
         let operator = known.ok_or(CommandError::Signature)?.operator;
@@ -47,6 +36,22 @@ impl Platform {
         if !nonces::take(&mut tx, &signed.nonce, now).await? {
             return Err(CommandError::Nonce.into());
         }
+        let event = match signed.command {
+            NodeCommand::Drain { until_ms, back_ms } => {
+                drains::commanded(&mut tx, node, until_ms, back_ms, now).await?
+            }
+            NodeCommand::Keep => {
+                drains::end_told(&mut tx, &node, now).await?;
+                Event::NodeKept { node }
+            }
+            NodeCommand::Ask { price } => Event::AskChanged {
+                node,
+                ask: Ask {
+                    memory: price,
+                    cpu: 0,
+                },
+            },
+        };
         let changed = self.market(&mut tx, &[event], now).await?;
         self.commit(tx, changed).await?;
         tracing::info!(%node, command = ?signed.command, "the operator's command");

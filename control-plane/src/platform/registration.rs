@@ -9,6 +9,7 @@ use nacre_protocol::ids::OrganisationName;
 use nacre_scheduler::{Event, MAX_MEMORY, MAX_NAME, MAX_PRICE, Report};
 
 use super::Platform;
+use super::uptime::drains;
 use crate::endpoint::is_endpoint;
 use crate::error::{Error, RegistrationError};
 use crate::store::market::seed;
@@ -62,6 +63,7 @@ impl Platform {
         let another = known.as_ref().is_some_and(|known| known.boot_id != boot);
         let unreachable =
             circumstances::note_boot(&mut tx, &request.id, &boot, another, now).await?;
+        drains::back(&mut tx, &request.id, now).await?;
         let mut events = registered(&mut tx, &request, another).await?;
         if unreachable {
             let node = request.id;

@@ -284,7 +284,18 @@ async fn terms_that_cannot_be_kept_are_refused() {
     assert_eq!(function.deployment, None);
 }
 
-async fn command(server: &Server, node: &TestNode, command: NodeCommand) -> RequestBuilder {
+fn drain(until_ms: u64) -> NodeCommand {
+    NodeCommand::Drain {
+        until_ms,
+        back_ms: None,
+    }
+}
+
+pub(crate) async fn command(
+    server: &Server,
+    node: &TestNode,
+    command: NodeCommand,
+) -> RequestBuilder {
     let nonce = server.challenge().await;
     let message = command_message(&nonce, &node.id, command);
     let signed = SignedCommand {
@@ -296,7 +307,7 @@ async fn command(server: &Server, node: &TestNode, command: NodeCommand) -> Requ
     server.anonymous(Method::POST, &path).json(&signed)
 }
 
-async fn commanded(server: &Server, node: &TestNode, what: NodeCommand) {
+pub(crate) async fn commanded(server: &Server, node: &TestNode, what: NodeCommand) {
     let request = command(server, node, what).await;
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT, "{what:?}");
@@ -309,7 +320,7 @@ async fn a_node_that_leaves_is_empty_when_what_it_ran_answers_elsewhere() {
     let deployment = server.deploy(&version, 1).await;
     server.report(&nodes[0], Ready).await;
     let until_ms = server.now_ms() + 600_000;
-    commanded(&server, &nodes[0], NodeCommand::Drain { until_ms }).await;
+    commanded(&server, &nodes[0], drain(until_ms)).await;
     let moving = server.deployment(deployment.id).await;
     assert_eq!(moving.leases.len(), 2, "it goes on until the other answers");
     assert_eq!(server.desired(&nodes[0], "").await.functions.len(), 1);
@@ -358,7 +369,7 @@ async fn only_the_operator_commands_a_node_and_each_command_counts_once() {
     let price = NodeCommand::Ask { price: u64::MAX };
     let request = command(&server, &mine, price).await;
     refused(request, 422, "price-out-of-range").await;
-    let late = NodeCommand::Drain { until_ms: u64::MAX };
+    let late = drain(u64::MAX);
     let request = command(&server, &mine, late).await;
     refused(request, 422, "drain-too-late").await;
 }

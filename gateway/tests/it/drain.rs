@@ -1,13 +1,16 @@
 //! The end of a gateway.
 
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::callers::{iris, next_byte, rest, say};
 use crate::nodes::{Manner, PlayedNode};
-use crate::world::{AFTER_FAILURES, World, iris_on, limits, until};
+use crate::world::{AFTER_FAILURES, DEADLINE, World, iris_on, limits, until};
 
 #[tokio::test]
 async fn who_has_connected_is_served_to_the_end_and_then_nobody_more() {
@@ -43,6 +46,40 @@ async fn who_has_connected_is_served_to_the_end_and_then_nobody_more() {
     }
     world.ended().await;
     assert_eq!(counters.snapshot().cut, 0);
+}
+
+/// Connects again and again, each time to be answered, until nobody listens. Gives how often it was.
+async fn come_until_refused(gateway: SocketAddr, hello: Vec<u8>) -> io::Result<usize> {
+    for served in 0.. {
+        let mut caller = match TcpStream::connect(gateway).await {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(served),
+            connected => connected?,
+        };
+        // Connected is served: from here on nothing may fail.
+        caller.write_all(&hello).await?;
+        let answer = timeout(DEADLINE, caller.read_u8()).await??;
+        assert_eq!(answer, b'a');
+    }
+    unreachable!("they come until they are refused")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_who_come_without_a_pause_are_served_or_refused_and_none_is_reset() {
+    let node = PlayedNode::start(Manner::Answers(b'a')).await;
+    let world = World::with_nodes(&[node.address]).await;
+    let (gateway, hello) = (world.address, iris());
+    let callers: Vec<_> = (0..32)
+        .map(|_| tokio::spawn(come_until_refused(gateway, hello.clone())))
+        .collect();
+    world
+        .until("they come in a crowd", |seen| seen.carried > 200)
+        .await;
+    world.stop.cancel();
+    for caller in callers {
+        let served = caller.await.unwrap();
+        assert!(served.is_ok_and(|served| served > 0));
+    }
+    world.ended().await;
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ async fn emptied(link: &Link, within: Duration) -> Result<(), PlatformError> {
     let until = since.unwrap_or_default() + within;
     let command = NodeCommand::Drain {
         until_ms: u64::try_from(until.as_millis()).unwrap_or(u64::MAX),
+        back_ms: None,
     };
     link.platform
         .command(&link.config.identity, command)

@@ -67,6 +67,11 @@ struct DrainArgs {
     /// How long replicas that have no other place are kept
     #[arg(long, value_name = "TIME", default_value = "600s", value_parser = days)]
     within: Timeout,
+    /// How long it is gone after that; then it takes replicas again [default: until it is back, or is kept]. Its absence costs
+    /// no stake where it was announced so long ahead as the platform asks for (one hour unless it says otherwise), within
+    /// the month's budget (four hours)
+    #[arg(long, value_name = "TIME", value_parser = days)]
+    away: Option<Timeout>,
 }
 
 /// `nacre node ask`
@@ -91,11 +96,11 @@ impl Args for NodeArgs {
             ))
             .subcommand(described::<DrainArgs>(
                 DRAIN,
-                "Let a node leave: its replicas move elsewhere, and no new ones come",
+                "Let a node leave, and announce its absence: its replicas move elsewhere, and no new ones come",
             ))
             .subcommand(described::<NodeAt>(
                 KEEP,
-                "Let a node that leaves stay after all",
+                "Let a node that leaves stay after all, or take replicas again when it is back",
             ))
             .subcommand(described::<AskArgs>(
                 ASK,
@@ -137,8 +142,10 @@ impl CommandArgs {
                 let args = DrainArgs::from_arg_matches(matches)?;
                 let since = SystemTime::now().duration_since(UNIX_EPOCH);
                 let until = since.unwrap_or_default() + args.within.duration();
-                let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-                (args.node, NodeCommand::Drain { until_ms })
+                let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                let back_ms = args.away.map(|away| millis(until + away.duration()));
+                let until_ms = millis(until);
+                (args.node, NodeCommand::Drain { until_ms, back_ms })
             }
             ASK => {
                 let args = AskArgs::from_arg_matches(matches)?;

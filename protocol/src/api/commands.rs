@@ -26,12 +26,15 @@ pub struct SignedCommand {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum NodeCommand {
-    /// It leaves: its replicas move elsewhere; those that cannot end then.
+    /// It leaves: its replicas move elsewhere; those that cannot end then. From then on its absence counts as announced now.
     Drain {
         /// Unix milliseconds.
         until_ms: u64,
+        /// When it is back and takes new replicas again, at most 7 days later. Absent: when it registers again or is kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back_ms: Option<u64>,
     },
-    /// It stays after all.
+    /// It stays after all, or is back: what it was to leave for ends now.
     Keep,
     /// It asks another price from now on; leases keep theirs until their terms end.
     Ask {
@@ -41,19 +44,21 @@ pub enum NodeCommand {
 }
 
 /// The bytes that an operator signs: `nacre/node-command/v1`, a zero byte, nonce, node id, one byte for the command (1
-/// drain, 2 keep, 3 ask) and its number as 8 bytes, big-endian.
+/// drain, 2 keep, 3 ask) and its number as 8 bytes, big-endian; `back_ms`, where it is given, follows in the same way.
 pub fn command_message(nonce: &[u8; 32], node: &NodeId, command: NodeCommand) -> Vec<u8> {
-    let (kind, number) = match command {
-        NodeCommand::Drain { until_ms } => (1, until_ms),
-        NodeCommand::Keep => (2, 0),
-        NodeCommand::Ask { price } => (3, price),
+    let (kind, number, more) = match command {
+        NodeCommand::Drain { until_ms, back_ms } => (1, until_ms, back_ms),
+        NodeCommand::Keep => (2, 0, None),
+        NodeCommand::Ask { price } => (3, price, None),
     };
+    let more = more.map(u64::to_be_bytes);
     [
         b"nacre/node-command/v1\x00".as_slice(),
         nonce,
         node.as_bytes(),
         &[kind],
         &number.to_be_bytes(),
+        more.as_ref().map_or(&[], |more| more.as_slice()),
     ]
     .concat()
 }
@@ -65,9 +70,12 @@ mod tests {
     #[test]
     fn no_two_commands_are_signed_alike() {
         let (nonce, node) = ([1; 32], NodeId::from_random([2; 16]));
+        let drain = |until_ms, back_ms| NodeCommand::Drain { until_ms, back_ms };
         let commands = [
-            NodeCommand::Drain { until_ms: 0 },
-            NodeCommand::Drain { until_ms: 1 },
+            drain(0, None),
+            drain(1, None),
+            drain(0, Some(0)),
+            drain(0, Some(1)),
             NodeCommand::Keep,
             NodeCommand::Ask { price: 0 },
             NodeCommand::Ask { price: 1 },
@@ -84,7 +92,7 @@ mod tests {
         ));
         messages.sort();
         messages.dedup();
-        assert_eq!(messages.len(), 7);
+        assert_eq!(messages.len(), 9);
         let text = serde_json::to_string(&commands[1]).unwrap();
         assert_eq!(text, r#"{"drain":{"until_ms":1}}"#);
     }

@@ -72,7 +72,7 @@ pub struct WatcherRecord {
 }
 
 /// Body of `POST /v1/nodes/{id}/drains`: the node will be gone. Slots within are excused where it was announced in time, as far
-/// as the month's budget goes.
+/// as the month's budget goes. Ten minutes before, its replicas begin to move elsewhere and no new ones come until it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -93,6 +93,9 @@ pub struct AnnouncedDrain {
     pub to_ms: u64,
     /// When it was announced.
     pub announced_ms: u64,
+    /// It ends when the node is back, if that is earlier.
+    #[serde(default)]
+    pub until_back: bool,
     /// Slots that it excuses, as things stand.
     pub excused_slots: u64,
 }

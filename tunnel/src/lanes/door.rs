@@ -4,10 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use nacre_transport::{Listener, Stream};
+use nacre_transport::{Address, Listener, Stream};
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+use super::shut::shut;
 
 /// Where connections come in.
 pub(super) enum Door {
@@ -29,6 +31,17 @@ pub(super) enum Accepted {
 impl Door {
     pub(super) fn tcp(socket: OwnedFd) -> io::Result<Self> {
         TcpStream::from_std(socket.into()).map(Self::Tcp)
+    }
+
+    /// Nobody more begins to connect; those who have begun can be accepted.
+    pub(super) fn shut(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => shut(listener),
+            Self::Any(listener) => match listener.local_address() {
+                Address::Tcp { .. } => shut(listener),
+                _ => Ok(()),
+            },
+        }
     }
 
     pub(super) async fn accept(&self) -> io::Result<Accepted> {

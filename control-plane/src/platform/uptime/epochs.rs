@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::platform::{Changed, Platform};
 use crate::score::placed;
 use crate::store::uptime::epochs::NodeEpoch;
-use crate::store::uptime::{circumstances, epochs, stakes, windows, words};
+use crate::store::uptime::{circumstances, drains, epochs, stakes, windows, words};
 use crate::store::{Connection, Transaction, deployments, incidents};
 
 /// Epochs that are judged in one go; the rest comes with the next.
@@ -74,7 +74,7 @@ impl Platform {
 
         let weights = stakes::weights(on, within.start).await?;
         let mut drains: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for drain in circumstances::drains(on, schedule.slot_start(month), within.end).await? {
+        for drain in drains::all(on, schedule.slot_start(month), within.end).await? {
             let of_node = drains.entry(drain.node).or_default();
             of_node.push(in_slots(&schedule, &drain));
         }

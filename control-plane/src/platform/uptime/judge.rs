@@ -9,7 +9,7 @@ use nacre_uptime::{
     Drain, DrainTerms, EpochInput, WatcherInput, WindowTally, excused_slots, judge_epoch,
 };
 
-use crate::store::uptime::circumstances::DrainRow;
+use crate::store::uptime::drains::DrainRow;
 use crate::store::uptime::epochs::NodeEpoch;
 use crate::store::uptime::words::{Overturned, Word};
 

@@ -8,7 +8,7 @@
 //! nothing changes them.
 
 mod disputes;
-mod drains;
+pub(super) mod drains;
 mod epochs;
 mod judge;
 mod outages;
@@ -83,6 +83,7 @@ impl Platform {
     /// What time brings about for uptime.
     pub(crate) async fn look_at_uptime(&self) -> Result<(), Error> {
         self.notice_outages().await?;
+        self.follow_drains().await?;
         self.judge_epochs().await?;
         self.settle_windows().await
     }

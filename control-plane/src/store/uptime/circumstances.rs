@@ -3,82 +3,9 @@
 use core::ops::Range;
 
 use nacre_protocol::ids::{BootId, NodeId};
-use nacre_protocol::uptime::AnnounceDrain;
 use sqlx::query;
 
 use crate::store::{Connection, RowExt as _, StoreError, big};
-
-/// An announced drain. Times are Unix milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DrainRow {
-    pub node: NodeId,
-    pub from_ms: u64,
-    pub to_ms: u64,
-    pub announced_ms: u64,
-}
-
-/// Keeps a drain; false where one with the same begin is there.
-pub(crate) async fn announce(
-    on: &mut Connection,
-    node: &NodeId,
-    drain: &AnnounceDrain,
-    now_ms: u64,
-) -> Result<bool, StoreError> {
-    let done = query(
-        "INSERT INTO node_drains (node, from_ms, to_ms, announced_ms) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (node, from_ms) DO NOTHING",
-    )
-    .bind(node.to_string())
-    .bind(big(drain.from_ms)?)
-    .bind(big(drain.to_ms)?)
-    .bind(big(now_ms)?)
-    .execute(on)
-    .await?;
-    Ok(done.rows_affected() > 0)
-}
-
-/// A node's drains that end after `after_ms`, in order.
-pub(crate) async fn drains_of(
-    on: &mut Connection,
-    node: &NodeId,
-    after_ms: u64,
-) -> Result<Vec<DrainRow>, StoreError> {
-    let rows = query(
-        "SELECT node, from_ms, to_ms, announced_ms FROM node_drains
-         WHERE node = $1 AND to_ms > $2 ORDER BY from_ms",
-    )
-    .bind(node.to_string())
-    .bind(big(after_ms)?)
-    .fetch_all(on)
-    .await?;
-    rows.iter().map(drain).collect()
-}
-
-/// All nodes' drains that end after `after_ms` and begin before `before_ms`.
-pub(crate) async fn drains(
-    on: &mut Connection,
-    after_ms: u64,
-    before_ms: u64,
-) -> Result<Vec<DrainRow>, StoreError> {
-    let rows = query(
-        "SELECT node, from_ms, to_ms, announced_ms FROM node_drains
-         WHERE to_ms > $1 AND from_ms < $2 ORDER BY node, from_ms",
-    )
-    .bind(big(after_ms)?)
-    .bind(big(before_ms)?)
-    .fetch_all(on)
-    .await?;
-    rows.iter().map(drain).collect()
-}
-
-fn drain(row: &sqlx::any::AnyRow) -> Result<DrainRow, StoreError> {
-    Ok(DrainRow {
-        node: row.parsed("node")?,
-        from_ms: row.number("from_ms")?,
-        to_ms: row.number("to_ms")?,
-        announced_ms: row.number("announced_ms")?,
-    })
-}
 
 /// Notes that no control plane was at work.
 pub(crate) async fn note_outage(

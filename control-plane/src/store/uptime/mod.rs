@@ -1,6 +1,7 @@
 //! Uptime: who watches, what they said, what was judged of it, and what it cost.
 
 pub(crate) mod circumstances;
+pub(crate) mod drains;
 pub(crate) mod epochs;
 mod runs;
 pub(crate) mod stakes;

@@ -4,7 +4,7 @@ use reqwest::Method;
 use super::site::{Site, made, row, schedule, until};
 use crate::support::{TestNode, refused};
 
-fn excused(report: &nacre_protocol::uptime::UptimeReport) -> String {
+pub(super) fn excused(report: &nacre_protocol::uptime::UptimeReport) -> String {
     let mark = |excused| if excused { 'x' } else { '.' };
     report.slots.iter().map(|slot| mark(slot.excused)).collect()
 }
