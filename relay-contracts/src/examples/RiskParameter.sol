@@ -105,7 +105,7 @@ contract RiskParameter is InferenceConsumer {
             emit Unanswered(jobId, NOT_A_NUMBER);
             return;
         }
-        uint256 asked = uint256(bytes32(output));
+        uint256 asked = abi.decode(output, (uint256));
         uint16 current = value();
         uint256 low = current > LOWEST + uint256(STEP) ? current - STEP : LOWEST;
         uint256 high = uint256(current) + STEP < HIGHEST ? uint256(current) + STEP : HIGHEST;

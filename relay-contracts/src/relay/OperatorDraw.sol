@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IOperatorStaking} from "../interfaces/IOperatorStaking.sol";
 import {Roll} from "./Roll.sol";
 
@@ -211,6 +213,8 @@ abstract contract OperatorDraw {
         for (uint256 i = 0; i < SEATS; ++i) {
             if (next.seats[i] == address(0)) continue;
             next.nextBatch[i] = state.batch + 1;
+            // i < SEATS = 3.
+            // forge-lint: disable-next-line(unsafe-typecast)
             seated |= uint8(1 << i);
         }
         (_state.term, _state.seated, _state.startedAt) = (number, seated, uint40(block.timestamp));
@@ -367,9 +371,8 @@ abstract contract OperatorDraw {
             uint256 stake = STAKING.activeStake(operator);
             bool sits = operator == seats[0] || operator == seats[1] || operator == seats[2];
             if (stake < MIN_STAKE || (_tips[operator] == 0 && !sits)) continue;
-            uint256 weight = stake * 1000 / MIN_STAKE;
             operators[count] = operator;
-            weights[count] = weight > type(uint64).max ? type(uint64).max : uint64(weight);
+            weights[count] = SafeCast.toUint64(Math.min(stake * 1000 / MIN_STAKE, type(uint64).max));
             ++count;
         }
         if (count == 0) return (address(0), 0);

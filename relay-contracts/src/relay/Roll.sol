@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
 /// @title A frozen list of operators and weights, from which draws are made
 /// @notice Kept as the code of an account: written once, never changed, and read at the price of a call, however long.
 /// @dev Byte 0 is STOP. Then 32 bytes an operator: its address, and in the low 96 bits the sum of the weights up to and
@@ -13,7 +15,7 @@ library Roll {
     function write(address[] memory operators, uint64[] memory weights, uint256 count) internal returns (address roll) {
         // PUSH2 size, DUP1, PUSH1 10, PUSH0, CODECOPY, PUSH0, RETURN: what follows becomes the account's code.
         uint256 size = 1 + 32 * count;
-        bytes memory code = abi.encodePacked(hex"61", uint16(size), hex"80600a5f395ff3", new bytes(size));
+        bytes memory code = abi.encodePacked(hex"61", SafeCast.toUint16(size), hex"80600a5f395ff3", new bytes(size));
         uint256 sum = 0;
         for (uint256 i = 0; i < count; ++i) {
             sum += weights[i];
