@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use nacre_protocol::digest::Digest;
 use nacre_protocol::encoding::base64url;
@@ -22,6 +22,22 @@ pub struct CheckedResponse {
     pub response: Response<Bytes>,
     /// What proves it; absent where the answer is about no function (health, server metadata, unknown model).
     pub proof: Option<Proof>,
+}
+
+impl CheckedResponse {
+    /// Whether the enclave refused the request because it runs another version of the function.
+    pub(crate) fn is_of_another_version(&self) -> bool {
+        let refused = self.proof.is_none() && self.response.status() == StatusCode::CONFLICT;
+        refused
+            && serde_json::from_slice::<Refusal>(self.response.body())
+                .is_ok_and(|refusal| refusal.code == "function-mismatch")
+    }
+}
+
+/// What is read of an answer without a proof.
+#[derive(serde::Deserialize)]
+struct Refusal {
+    code: String,
 }
 
 /// A checked receipt with what it covers.

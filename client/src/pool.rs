@@ -44,6 +44,8 @@ impl Default for ClientOptions {
 #[derive(Debug, Clone)]
 pub struct AttestedClient {
     function: Option<Digest>,
+    /// Other versions that may answer.
+    others: Vec<Digest>,
     shared: Arc<Shared>,
 }
 
@@ -60,6 +62,8 @@ struct Shared {
 pub(crate) struct Leased {
     endpoint: Endpoint,
     connection: AttestedConnection,
+    /// The version that answered here last, of those that may.
+    version: Option<Digest>,
 }
 
 impl Leased {
@@ -86,14 +90,25 @@ impl AttestedClient {
         };
         Self {
             function,
+            others: Vec::new(),
             shared: Arc::new(shared),
         }
+    }
+
+    /// Lets these versions answer too, while two are in force. Which one it is that a connection reaches, nobody says
+    /// beforehand. An enclave that runs another version than a request names refuses it before a worker sees a byte; it is
+    /// then asked for the next one.
+    #[must_use]
+    pub fn or(mut self, others: impl IntoIterator<Item = Digest>) -> Self {
+        self.others.extend(others);
+        self
     }
 
     /// The same connections, for requests about the enclave itself (health, metadata), which name no function.
     pub fn without_function(&self) -> Self {
         Self {
             function: None,
+            others: Vec::new(),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -148,13 +163,7 @@ impl AttestedClient {
         decoded: Option<&[u8]>,
     ) -> Result<CheckedResponse, ClientError> {
         let options = &self.shared.options;
-        let call = checked::call(
-            &mut leased.connection,
-            self.function.as_ref(),
-            request,
-            decoded,
-            options.max_answer,
-        );
+        let call = self.call_versions(&mut leased, request, decoded);
         let answer = timeout(options.call_timeout, call).await;
         let answer = answer.map_err(|_| ClientError::Timeout {
             what: "the call",
@@ -172,6 +181,37 @@ impl AttestedClient {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Asks for one version after the other, until one is there.
+    async fn call_versions(
+        &self,
+        leased: &mut Leased,
+        request: Request<Bytes>,
+        decoded: Option<&[u8]>,
+    ) -> Result<CheckedResponse, ClientError> {
+        let mut all = self.function.iter().chain(&self.others);
+        let known = all.find(|version| leased.version.as_ref() == Some(version));
+        let mut version = known.copied().or(self.function);
+        let first = version;
+        let all = self.function.iter().chain(&self.others);
+        let mut others = all.filter(|other| Some(**other) != first);
+        loop {
+            let connection = &mut leased.connection;
+            let max = self.shared.options.max_answer;
+            let answer = checked::call(connection, version.as_ref(), request.clone(), decoded, max);
+            let answer = answer.await?;
+            if answer.is_of_another_version()
+                && let Some(next) = others.next()
+            {
+                version = Some(*next);
+                continue;
+            }
+            if version.is_some() {
+                leased.version = version;
+            }
+            return Ok(answer);
         }
     }
 
@@ -209,6 +249,7 @@ impl AttestedClient {
                     return Ok(Leased {
                         endpoint,
                         connection,
+                        version: None,
                     });
                 }
                 Err(error) => {

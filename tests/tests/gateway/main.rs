@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod organisations;
+mod rollouts;
 mod site;
 
 use std::path::PathBuf;

@@ -24,11 +24,16 @@ pub(crate) struct Site {
     pub(crate) platform: Platform,
     pub(crate) runtime: Runtime,
     pub(crate) example: Example,
-    digest: Digest,
+    pub(crate) digest: Digest,
 }
 
 impl Site {
     pub(crate) fn start(of_second_node: &[&str]) -> anyhow::Result<Self> {
+        Self::with_replicas(of_second_node, 2)
+    }
+
+    /// The same with the function on so many nodes.
+    pub(crate) fn with_replicas(of_second_node: &[&str], replicas: u32) -> anyhow::Result<Self> {
         let platform = Platform::start()?;
         let data = platform.home().join("second-node");
         let pki = PathBuf::from(platform.ready("data")).join("pki");
@@ -47,7 +52,7 @@ impl Site {
         })?;
         let example = Example::load("iris-network")?;
         let dir = example.dir().display().to_string();
-        let deployed = platform.json(&["deploy", &dir, "--replicas", "2"])?;
+        let deployed = platform.json(&["deploy", &dir, "--replicas", &replicas.to_string()])?;
         let digest = deployed["digest"].as_str().context("no digest")?.parse()?;
         Ok(Self {
             node,
@@ -90,8 +95,7 @@ pub(crate) fn client_of(
     name: &str,
     digest: Digest,
 ) -> anyhow::Result<AttestedClient> {
-    let endpoint = gateway.address.parse::<Endpoint>()?;
-    let endpoint = endpoint.with_server_name(format!("{name}.{ZONE}"));
+    let endpoint = endpoint_of(gateway, name)?;
     let options = ClientOptions::default();
     Ok(AttestedClient::new(
         platform.trust()?,
@@ -101,9 +105,15 @@ pub(crate) fn client_of(
     ))
 }
 
+/// Where a function is called by name.
+pub(crate) fn endpoint_of(gateway: &Beside, name: &str) -> anyhow::Result<Endpoint> {
+    let endpoint = gateway.address.parse::<Endpoint>()?;
+    Ok(endpoint.with_server_name(format!("{name}.{ZONE}")))
+}
+
 /// A gateway that asks the platform's control plane with the key in this file.
 pub(crate) fn gateway_with(platform: &Platform, key: &Path, name: &str) -> anyhow::Result<Beside> {
-    let words: [OsString; 10] = [
+    let words: [OsString; 12] = [
         "gateway".into(),
         "--zone".into(),
         ZONE.into(),
@@ -114,6 +124,8 @@ pub(crate) fn gateway_with(platform: &Platform, key: &Path, name: &str) -> anyho
         "--data".into(),
         platform.home().join(name).into(),
         "--no-proxy-protocol".into(),
+        "--poll-every".into(),
+        "250ms".into(),
     ];
     Beside::start(platform, words.into())
 }
