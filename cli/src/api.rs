@@ -22,6 +22,7 @@ mod incidents;
 mod jobs;
 mod keys;
 mod ledger;
+mod payouts;
 
 /// How long one long poll waits at the server.
 const POLL: Duration = Duration::from_secs(20);

@@ -131,6 +131,9 @@ pub(crate) enum UserCommand {
     /// The most that may be spent: work stops before it is passed.
     #[command(subcommand)]
     Cap(crate::commands::ledger::CapCommand),
+    /// What operators of the organisation's nodes earned: ask for it, and see what was paid.
+    #[command(subcommand)]
+    Payout(crate::commands::payout::PayoutCommand),
     /// Make, list, rotate and revoke API keys.
     #[command(subcommand)]
     Key(crate::commands::key::KeyCommand),
@@ -207,9 +210,12 @@ pub(crate) struct DevArgs {
     /// An enclave that runs and no longer answers is killed after this long [default: 20s].
     #[arg(long, value_name = "TIME")]
     pub(crate) hung_after: Option<nacre_protocol::manifest::Timeout>,
-    /// The node's ask: micro-units per GiB-second.
+    /// The node's ask for memory: micro-units per GiB-second.
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     pub(crate) price: u64,
+    /// The node's ask for processors: micro-units per CPU-second.
+    #[arg(long, value_name = "MICROS", default_value_t = 0)]
+    pub(crate) cpu_price: u64,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
     /// Where the control plane's numbers are read.

@@ -23,6 +23,7 @@ pub(crate) mod key;
 pub(crate) mod ledger;
 mod login;
 mod manage;
+pub(crate) mod payout;
 mod proxy;
 mod receipt;
 mod rollout;
@@ -94,6 +95,7 @@ async fn run_for_user(context: &Context, command: UserCommand) -> Result<ExitCod
         UserCommand::Invoice { month } => ledger::invoice(context, month).await,
         UserCommand::Entries { after } => ledger::entries(context, after).await,
         UserCommand::Cap(command) => ledger::cap(context, command).await,
+        UserCommand::Payout(command) => payout::run(context, command).await,
         UserCommand::Key(command) => key::run(context, command).await,
         UserCommand::Audit { limit, at } => key::audit(context, limit, &at).await,
         UserCommand::Invoke(args) => invoke::run(context, args).await,

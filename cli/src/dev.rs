@@ -154,6 +154,7 @@ async fn start(
         ("--listen", Some(args.node_listen.to_string().into())),
         ("--data", Some(layout.node().into())),
         ("--price", Some(args.price.to_string().into())),
+        ("--cpu-price", Some(args.cpu_price.to_string().into())),
         // There is no other node that could take over.
         ("--leave-within", Some("0s".into())),
         ("--exit-on-stdin-eof", None),

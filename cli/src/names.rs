@@ -64,6 +64,7 @@ impl Command {
                 UserCommand::Invoice { .. } => "invoice",
                 UserCommand::Entries { .. } => "entries",
                 UserCommand::Cap(_) => "cap",
+                UserCommand::Payout(_) => "payout",
                 UserCommand::Attest(AttestCommand::Verify(_)) => "attest verify",
                 UserCommand::Attest(AttestCommand::Inspect { .. }) => "attest inspect",
                 UserCommand::Attest(AttestCommand::Conformance(_)) => "attest conformance",

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use nacre_ledger::{Amount, Customer};
-use nacre_protocol::ids::{OperatorId, OrganisationName};
+use nacre_protocol::ids::{OperatorId, OrganisationName, PayoutId};
 use serde_json::json;
 
 use crate::audit::{self, Report};
@@ -49,10 +49,13 @@ pub enum AdminCommand {
         /// Which database.
         #[command(flatten)]
         storage: DatabaseArgs,
-        /// The operator's id.
+        /// What it asked for (`nacre payout list`).
+        #[arg(long, value_name = "PAYOUT", conflicts_with_all = ["operator", "amount"], required_unless_present = "operator")]
+        id: Option<PayoutId>,
+        /// Unasked: the operator's id.
         #[arg(long)]
-        operator: OperatorId,
-        /// Units, with at most six decimals; all that it has where absent.
+        operator: Option<OperatorId>,
+        /// Unasked: units, with at most six decimals; all that it has and did not ask for where absent.
         #[arg(long, value_name = "UNITS")]
         amount: Option<Amount>,
         /// The payment's own reference; the same one is booked once.
@@ -110,11 +113,16 @@ pub async fn run(command: AdminCommand, as_json: bool) -> anyhow::Result<ExitCod
         }
         AdminCommand::Payout {
             storage,
+            id,
             operator,
             amount,
             reference,
         } => {
-            let payment = Payment::Payout(operator, amount);
+            let payment = match (id, operator) {
+                (Some(id), _) => Payment::Asked(id),
+                (None, Some(operator)) => Payment::Payout(operator, amount),
+                (None, None) => anyhow::bail!("name a payout, or an operator"),
+            };
             pay(&storage, &payment, &reference, as_json).await
         }
         AdminCommand::Accounts { storage } => accounts(&storage, as_json).await,
@@ -196,12 +204,14 @@ fn print_report(report: &Report, as_json: bool) -> anyhow::Result<ExitCode> {
             accounts,
             receipts,
             leases,
+            agreements,
             caps,
             invoices,
+            payouts,
             ..
         } = report;
         println!(
-            "{entries} entries, {accounts} accounts, {receipts} receipts, {leases} leases, {caps} caps, {invoices} invoices: {}",
+            "{entries} entries, {accounts} accounts, {receipts} receipts, {leases} leases at {agreements} prices, {caps} caps, {invoices} invoices, {payouts} payouts: {}",
             match report.findings.len() {
                 0 => "all holds".to_owned(),
                 1 => "1 thing does not hold".to_owned(),

@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod ledger;
 mod nodes;
+mod payouts;
 mod request;
 mod uptime;
 
@@ -22,6 +23,7 @@ pub use jobs::JobError;
 pub use keys::KeyRefused;
 pub use ledger::LedgerError;
 pub use nodes::{RegistrationError, ReportError};
+pub use payouts::PayoutError;
 pub use request::{MAX_JSON, RequestError};
 pub use uptime::UptimeError;
 
@@ -94,8 +96,8 @@ pub enum Error {
     /// The market does not take it.
     #[error(transparent)]
     Market(#[from] Refusal),
-    /// `max_price` is beyond 2⁶³ − 1.
-    #[error("max_price must be below 2^63")]
+    /// `max_price` or `max_cpu_price` is beyond 2⁶³ − 1.
+    #[error("max_price and max_cpu_price must be below 2^63")]
     MaxPrice,
     /// The idempotency key came before with another request.
     #[error(
@@ -120,6 +122,9 @@ pub enum Error {
     /// Usage, or money.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Money for operators.
+    #[error(transparent)]
+    Payout(#[from] PayoutError),
     /// No such path.
     #[error("there is nothing at this path: GET /openapi.json lists what there is")]
     NoSuchPath,
@@ -237,6 +242,7 @@ impl Error {
             Self::Job(error) => error.kind(),
             Self::Uptime(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
+            Self::Payout(error) => error.kind(),
             Self::NoSuchPath => (404, "no-such-path", "There is nothing at this path."),
             Self::NoSuchMethod => (
                 405,

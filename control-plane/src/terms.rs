@@ -32,6 +32,9 @@ pub(crate) struct Asked {
 /// What a deployment asks beside replicas and price, as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct More {
+    /// The most that is paid for processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cpu_price: Option<u64>,
     /// When more replicas run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
@@ -51,9 +54,10 @@ impl Asked {
         if !(least..=most).contains(&order.replicas) {
             return Err(Error::Replicas(order.replicas));
         }
-        if order
-            .max_price
-            .is_some_and(|price| i64::try_from(price).is_err())
+        let ceilings = [order.max_price, order.max_cpu_price].into_iter().flatten();
+        if ceilings
+            .into_iter()
+            .any(|price| i64::try_from(price).is_err())
         {
             return Err(Error::MaxPrice);
         }
@@ -67,6 +71,7 @@ impl Asked {
             replicas: order.replicas,
             max_price: order.max_price,
             more: More {
+                max_cpu_price: order.max_cpu_price,
                 scaling: order.scaling,
                 placement: order.placement.clone(),
             },
@@ -89,7 +94,7 @@ impl Asked {
             min_replicas: self.replicas,
             max_replicas: scaling.max_replicas,
             max_memory_price: self.max_price,
-            max_cpu_price: None,
+            max_cpu_price: self.more.max_cpu_price,
             regions: regions.into_iter().map(Region).collect(),
             max_per_operator,
             min_score,

@@ -2,11 +2,12 @@
 //! side is the account `external`, until a chain takes its place.
 
 use nacre_ledger::{Account, Amount, Cause, Customer, Entry, EntryError};
-use nacre_protocol::ids::OperatorId;
+use nacre_protocol::api::payouts::{Payout, PayoutState};
+use nacre_protocol::ids::{OperatorId, PayoutId};
 
 use crate::clock::Clock;
 use crate::config::Database;
-use crate::store::ledger::{balance, balances, book, entry_of, journal_time, slashes};
+use crate::store::ledger::{balance, balances, book, entry_of, journal_time, payouts};
 use crate::store::{Store, StoreError, Transaction, commit};
 
 /// Longest reference.
@@ -19,8 +20,10 @@ pub enum Payment {
     Deposit(Customer, Amount),
     /// An operator puts up a stake.
     Stake(OperatorId, Amount),
-    /// An operator is paid what it earned; all of it, where no amount is named.
+    /// An operator is paid what it earned and did not ask for; all of it, where no amount is named.
     Payout(OperatorId, Option<Amount>),
+    /// An operator is paid what it asked for.
+    Asked(PayoutId),
 }
 
 /// What became of it.
@@ -45,7 +48,13 @@ pub enum PaymentError {
     /// The reference was used for something else.
     #[error("`{0}` is the reference of another payment")]
     Used(String),
-    /// More than the account has, less what is to be slashed.
+    /// Nobody asked for it.
+    #[error("there is no payout {0}")]
+    Unasked(PayoutId),
+    /// It was paid under another reference, or the operator took it back.
+    #[error("{0} was {1} already")]
+    Ended(PayoutId, &'static str),
+    /// More than the account has, less what is to be slashed and what was asked for.
     #[error("{account} has {has} to be paid, less than {wanted}")]
     Short {
         /// Which account.
@@ -58,6 +67,9 @@ pub enum PaymentError {
     /// What the ledger does not take.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// The operating system has no random bytes.
+    #[error("no random bytes")]
+    Random,
     /// The database.
     #[error("database: {0}")]
     Store(#[from] StoreError),
@@ -98,6 +110,22 @@ async fn pay_in(
     if !book(tx, &entry).await? {
         return Err(PaymentError::Used(reference.to_owned()));
     }
+    match payment {
+        Payment::Asked(id) => payouts::pay(tx, id, reference, at).await?,
+        Payment::Payout(operator, _) => {
+            let unasked = Payout {
+                id: PayoutId::from_random(random_id()?),
+                operator: *operator,
+                amount: amount.micros(),
+                state: PayoutState::Paid,
+                asked_ms: at,
+                ended_ms: Some(at),
+                reference: Some(reference.to_owned()),
+            };
+            payouts::insert(tx, &unasked).await?;
+        }
+        Payment::Deposit(..) | Payment::Stake(..) => {}
+    }
     Ok(Booked::Now(amount))
 }
 
@@ -133,33 +161,55 @@ async fn entry(
             (*amount, Entry::pay(cause, at_ms, &external, to))
         }
         Payment::Payout(operator, amount) => {
-            let account = Account::Operator(*operator);
-            // What it is to be slashed is not its own any more.
-            let slashed = slashes::pending(tx, Some(operator)).await?;
-            let slashed = slashed
-                .iter()
-                .try_fold(Amount::ZERO, |sum, due| sum.plus(due.amount));
-            let has = balance(tx, &account).await?;
-            let has = has.minus(slashed.map_err(EntryError::from)?);
-            let has = has.map_err(EntryError::from)?.max(Amount::ZERO);
+            // What it is to be slashed is not its own any more, and what it asked for is paid as that.
+            let standing = payouts::standing(tx, operator).await?;
+            let has = standing.available().map_err(EntryError::from)?;
             let wanted = amount.unwrap_or(has);
-            if wanted > has {
-                return Err(PaymentError::Short {
-                    account,
-                    has,
-                    wanted,
-                });
+            let account = Account::Operator(*operator);
+            (wanted, paid(cause, at_ms, account, has, wanted)?)
+        }
+        Payment::Asked(id) => {
+            let payout = payouts::get(tx, id).await?;
+            let payout = payout.ok_or(PaymentError::Unasked(*id))?;
+            if payout.state != PayoutState::Asked {
+                return Err(PaymentError::Ended(*id, payout.state.as_str()));
             }
-            (
-                wanted,
-                Entry::pay(cause, at_ms, &account, [(external, wanted)]),
-            )
+            let standing = payouts::standing(tx, &payout.operator).await?;
+            let has = standing.payable().map_err(EntryError::from)?;
+            let wanted = Amount::from_micros(payout.amount);
+            let account = Account::Operator(payout.operator);
+            (wanted, paid(cause, at_ms, account, has, wanted)?)
         }
     };
     if amount <= Amount::ZERO {
         return Err(PaymentError::Amount);
     }
     Ok((amount, entry?))
+}
+
+/// Out of an operator's account, where so much is there.
+fn paid(
+    cause: Cause,
+    at_ms: u64,
+    account: Account,
+    has: Amount,
+    wanted: Amount,
+) -> Result<Result<Entry, EntryError>, PaymentError> {
+    if wanted > has {
+        return Err(PaymentError::Short {
+            account,
+            has,
+            wanted,
+        });
+    }
+    let to = [(Account::External, wanted)];
+    Ok(Entry::pay(cause, at_ms, &account, to))
+}
+
+fn random_id() -> Result<[u8; 16], PaymentError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| PaymentError::Random)?;
+    Ok(bytes)
 }
 
 /// What the same payment was, if its reference was used.
@@ -189,6 +239,15 @@ async fn before(
         ),
         Payment::Stake(operator, amount) => (vec![Account::Stake(*operator)], Some(*amount)),
         Payment::Payout(operator, amount) => (vec![Account::Operator(*operator)], *amount),
+        Payment::Asked(id) => {
+            let payout = payouts::get(tx, id).await?;
+            let payout = payout.ok_or(PaymentError::Unasked(*id))?;
+            if payout.reference.as_deref() != Some(reference) {
+                return Err(used());
+            }
+            let amount = Amount::from_micros(payout.amount);
+            (vec![Account::Operator(payout.operator)], Some(amount))
+        }
     };
     let mine: Vec<String> = mine.iter().map(ToString::to_string).collect();
     let others = entry
@@ -208,7 +267,7 @@ impl Payment {
     fn cause(&self, reference: &str) -> Cause {
         match self {
             Self::Deposit(..) | Self::Stake(..) => Cause::Deposit(reference.to_owned()),
-            Self::Payout(..) => Cause::Payout(reference.to_owned()),
+            Self::Payout(..) | Self::Asked(_) => Cause::Payout(reference.to_owned()),
         }
     }
 }

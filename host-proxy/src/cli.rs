@@ -102,6 +102,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
             .unwrap_or_else(|| host_and_port(&listening_on)),
         region: args.region.clone(),
         price: args.price,
+        cpu_price: args.cpu_price,
         work,
         leave,
         leave_within: args.leave_within.duration(),

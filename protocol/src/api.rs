@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod keys;
 pub mod ledger;
 pub mod market;
+pub mod payouts;
 
 use serde::{Deserialize, Serialize};
 
@@ -63,9 +64,12 @@ pub struct CreateDeployment {
     pub digest: Digest,
     /// How many nodes run it, 1 to 100; with `scaling` the fewest, and 0 lets the function sleep.
     pub replicas: u32,
-    /// The most that is paid: micro-units per GiB-second. Absent: any price.
+    /// The most that is paid for memory: micro-units per GiB-second. Absent: any price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_price: Option<u64>,
+    /// The most that is paid for processors: micro-units per CPU-second. Absent: any price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cpu_price: Option<u64>,
     /// When more replicas than `replicas` run. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
@@ -126,8 +130,11 @@ pub struct Lease {
     pub endpoint: String,
     /// What the node last said of it.
     pub state: FunctionState,
-    /// The price agreed, micro-units per GiB-second.
+    /// The price agreed for this term, micro-units per GiB-second.
     pub price: u64,
+    /// The same for processors, micro-units per CPU-second. A replica computes on one processor at a time.
+    #[serde(default)]
+    pub cpu_price: u64,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -231,8 +238,12 @@ fn default_region() -> String {
 pub struct Offer {
     /// Memory for functions, bytes.
     pub memory_bytes: u64,
-    /// The ask, micro-units per GiB-second.
+    /// The ask for memory, micro-units per GiB-second.
     pub price: u64,
+    /// The ask for processors, micro-units per CPU-second.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(default = 0))]
+    pub cpu_price: u64,
 }
 
 /// `POST /v1/nodes/challenges`: a nonce for one registration. No body.

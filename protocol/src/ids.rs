@@ -171,6 +171,11 @@ random_id!(
     JobId, "job", "a job's id"
 );
 
+random_id!(
+    /// What an operator asked to be paid, or was.
+    PayoutId, "payout", "a payout's id"
+);
+
 text_conversions!(
     FunctionName,
     OrganisationName,
@@ -178,7 +183,8 @@ text_conversions!(
     DeploymentId,
     LeaseId,
     BootId,
-    JobId
+    JobId,
+    PayoutId
 );
 
 /// An operator: an Ed25519 public key, written as 64 lowercase hex digits.

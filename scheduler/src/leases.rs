@@ -204,7 +204,7 @@ impl Scheduler {
 
     pub(crate) fn set_phase(&mut self, lease: LeaseIx, phase: Phase) {
         let row = &mut self.leases[lease];
-        let key = (Reverse(row.price.memory), lease);
+        let key = (Reverse(row.price), lease);
         if row.is_ready() {
             self.dearest.remove(&key);
         }

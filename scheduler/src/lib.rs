@@ -74,7 +74,7 @@ pub use error::Refusal;
 pub use event::{Event, Offer, Report};
 pub use order::{
     Ask, Cost, MAX_CPU, MAX_MEMORY, MAX_NAME, MAX_PRICE, MAX_REGIONS, MAX_REPLICAS, Order, Region,
-    Rollout, Scaling, Tenant, Terms, Timestamp, Version, WHOLE,
+    Rollout, Scaling, Tenant, Terms, Timestamp, Version, WHOLE, WORKER_CPU,
 };
 pub use rows::Phase;
 pub use scheduler::Scheduler;

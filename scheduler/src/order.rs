@@ -14,6 +14,8 @@ pub const MAX_REGIONS: usize = 16;
 pub const MAX_MEMORY: u64 = 1 << 50;
 /// Largest processor share of a node or a replica, thousandths of a processor.
 pub const MAX_CPU: u32 = 100_000_000;
+/// What a replica's worker keeps busy while it computes, thousandths of a processor: it has one thread.
+pub const WORKER_CPU: u32 = 1000;
 /// Dearest ask, micro-units. With [`MAX_MEMORY`] it keeps every cost within 128 bits.
 pub const MAX_PRICE: u64 = 1_000_000_000_000;
 /// A weight or score of one whole, in hundredths of a percent.
@@ -130,7 +132,7 @@ pub struct Ask {
     pub cpu: u64,
 }
 
-/// What a replica costs each second, in micro-units × 1000 × 2³⁰, so that nothing is rounded.
+/// What a replica costs each second that it computes, in micro-units × 1000 × 2³⁰, so that nothing is rounded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cost(pub u128);
 
@@ -138,7 +140,7 @@ impl Ask {
     /// What a replica of this version costs at this ask.
     pub fn cost(self, version: &Version) -> Cost {
         let memory = u128::from(self.memory) * u128::from(version.memory_bytes) * 1000;
-        let cpu = (u128::from(self.cpu) * u128::from(version.cpu_milli)) << 30;
+        let cpu = (u128::from(self.cpu) * u128::from(version.busy_cpu_milli())) << 30;
         Cost(memory + cpu)
     }
 
@@ -155,6 +157,12 @@ impl Version {
             return Err(Refusal::Size);
         }
         Ok(())
+    }
+
+    /// Processors that a replica keeps busy while it computes, thousandths: at least its worker's one, reserved or not. This
+    /// is what it costs; what is reserved only says where it fits.
+    pub fn busy_cpu_milli(&self) -> u32 {
+        self.cpu_milli.max(WORKER_CPU)
     }
 
     /// What counts against a tenant's share, KiB; a processor weighs as much as 4 GiB.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::config::Config;
 use crate::event::Event;
-use crate::order::{Region, Timestamp};
+use crate::order::{Ask, Region, Timestamp};
 use crate::rows::{LeaseRow, NodeRow, OrderRow};
 use crate::shelf::Shelf;
 use crate::slab::{LeaseIx, NodeIx, OperatorIx, OrderIx, Slab};
@@ -43,7 +43,7 @@ pub struct Scheduler {
     pub(crate) regions: BTreeMap<Region, Shelf>,
     pub(crate) waiting: Waiting,
     /// Leases that answer, the dearest first.
-    pub(crate) dearest: BTreeSet<(Reverse<u64>, LeaseIx)>,
+    pub(crate) dearest: BTreeSet<(Reverse<Ask>, LeaseIx)>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     /// Nodes with room that was not offered yet; with how far in the row of those who wait it was.
     pub(crate) rooms: BTreeMap<NodeIx, Option<u64>>,

@@ -44,9 +44,12 @@ pub(crate) struct TermsArgs {
     /// With --replicas 0: how long no request must come before the last replica goes [default: 300s].
     #[arg(long, value_name = "TIME", requires = "max_replicas")]
     pub(crate) idle: Option<Timeout>,
-    /// The most to pay, micro-units per GiB-second.
+    /// The most to pay for memory, micro-units per GiB-second.
     #[arg(long)]
     pub(crate) max_price: Option<u64>,
+    /// The most to pay for processors, micro-units per CPU-second.
+    #[arg(long)]
+    pub(crate) max_cpu_price: Option<u64>,
     /// Only on nodes of this region; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub(crate) region: Vec<String>,

@@ -61,6 +61,7 @@ pub(crate) async fn run(context: &Context, args: DeployArgs) -> Result<(), CliEr
                 digest,
                 replicas: args.terms.replicas,
                 max_price: args.terms.max_price,
+                max_cpu_price: args.terms.max_cpu_price,
                 scaling: args.terms.scaling(),
                 placement: args.terms.placement(),
             };

@@ -163,7 +163,14 @@ fn balance_text(balance: &Balance) -> String {
 
 fn invoice_text(invoice: &Invoice) -> String {
     let head = [
-        "FUNCTION", "LEASE", "RECEIPTS", "SECONDS", "BYTES", "AMOUNT",
+        "FUNCTION",
+        "LEASE",
+        "GIB-SECOND",
+        "CPU-SECOND",
+        "RECEIPTS",
+        "SECONDS",
+        "BYTES",
+        "AMOUNT",
     ];
     let lines = table(
         &head,
@@ -185,6 +192,8 @@ fn line_row(line: &InvoiceLine) -> Vec<String> {
     vec![
         line.function.to_string(),
         line.lease.to_string(),
+        line.price.to_string(),
+        line.cpu_price.to_string(),
         line.receipts.to_string(),
         format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000),
         line.bytes.to_string(),

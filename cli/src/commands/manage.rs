@@ -37,7 +37,14 @@ pub(crate) async fn nodes(context: &Context) -> Result<(), CliError> {
     let nodes = Api::new(&profile)?.nodes().await?;
     context.output.result(&nodes, |nodes| {
         let head = [
-            "NODE", "ONLINE", "SCORE", "ENDPOINT", "MEMORY", "RESERVED", "PRICE",
+            "NODE",
+            "ONLINE",
+            "SCORE",
+            "ENDPOINT",
+            "MEMORY",
+            "RESERVED",
+            "GIB-SECOND",
+            "CPU-SECOND",
         ];
         table(&head, &nodes.iter().map(node_row).collect::<Vec<_>>())
     })
@@ -113,6 +120,7 @@ fn node_row(node: &Node) -> Vec<String> {
         ByteSize::from_bytes(node.offer.memory_bytes).to_string(),
         ByteSize::from_bytes(node.reserved_bytes).to_string(),
         node.offer.price.to_string(),
+        node.offer.cpu_price.to_string(),
     ]
 }
 

@@ -21,6 +21,7 @@ mod ledger;
 mod limits;
 mod logs;
 mod nodes;
+mod payouts;
 mod rollouts;
 mod routes;
 mod uptime;
@@ -149,6 +150,9 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(ledger::caps, ledger::set_cap, ledger::remove_cap))
         .routes(routes!(ledger::invoices))
         .routes(routes!(ledger::invoice))
+        .routes(routes!(payouts::operators))
+        .routes(routes!(payouts::list, payouts::ask))
+        .routes(routes!(payouts::get, payouts::withdraw))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .layer(from_fn_with_state(Gate::timed(MAX_REQUESTS), gate::pass))

@@ -9,13 +9,15 @@ mod caps;
 mod invoices;
 mod journal;
 mod market;
+mod payouts;
+mod rates;
 mod receipts;
 
 pub use market::market;
 
 use std::collections::BTreeMap;
 
-use nacre_ledger::Amount;
+use nacre_ledger::{Agreement, Amount};
 use nacre_protocol::ids::LeaseId;
 use serde::Serialize;
 
@@ -35,12 +37,16 @@ pub struct Report {
     pub receipts: u64,
     /// Leases.
     pub leases: u64,
+    /// What was agreed for them.
+    pub agreements: u64,
     /// Caps.
     pub caps: u64,
     /// Invoices.
     pub invoices: u64,
     /// Entries of the market's log that were taken in again.
     pub events: u64,
+    /// Payouts that were asked for, paid or withdrawn.
+    pub payouts: u64,
     /// What is not settled, and breaks no rule of the ledger: receipts that nodes held back, slashes that nothing covers.
     pub notes: Vec<String>,
     /// What cannot be. None: all holds.
@@ -63,15 +69,18 @@ pub async fn audit(database: &Database) -> Result<Report, StoreError> {
         tx: store.read().await?,
         report: Report::default(),
         terms: BTreeMap::new(),
+        agreements: BTreeMap::new(),
         charged: BTreeMap::new(),
         latest_ms: 0,
     };
     auditor.leases().await?;
+    auditor.rates().await?;
     auditor.journal().await?;
     auditor.receipts().await?;
     auditor.spending().await?;
     auditor.invoices().await?;
     auditor.slashes().await?;
+    auditor.payouts().await?;
     auditor.market().await?;
     let report = auditor.report;
     drop(auditor.tx);
@@ -83,6 +92,8 @@ struct Auditor {
     tx: Transaction,
     report: Report,
     terms: BTreeMap<LeaseId, Terms>,
+    /// What was agreed for each, in order.
+    agreements: BTreeMap<LeaseId, Vec<Agreement>>,
     /// What receipts say was charged under each lease, a day.
     charged: BTreeMap<(LeaseId, u64), i128>,
     /// The latest time of which the ledger knows.

@@ -1,13 +1,14 @@
 //! Usage receipts: numbered without gaps but those that are known, signed, charged what they cost, and booked as charged.
 
-use nacre_ledger::{Account, Amount, Cause, Usage};
-use nacre_protocol::ids::BootId;
+use std::collections::BTreeMap;
+
+use nacre_ledger::{Account, Agreement, Amount, Cause, Gap, Usage};
+use nacre_protocol::ids::{BootId, NodeId};
 use sqlx::query;
 
 use super::Auditor;
 use crate::store::ledger::entry_of;
 use crate::store::ledger::spending::DAY_MS;
-use crate::store::ledger::terms::Terms;
 use crate::store::ledger::usage::{self, Taken};
 use crate::store::{RowExt as _, StoreError};
 
@@ -34,7 +35,9 @@ impl Auditor {
     /// Says how many receipts of the boot were charged.
     async fn boot(&mut self, boot: &BootId) -> Result<u64, StoreError> {
         let sequence = usage::sequence(&mut self.tx, boot).await?;
-        let key = usage::boot(&mut self.tx, boot).await?.map(|(_, key)| key);
+        let owner = usage::boot(&mut self.tx, boot).await?;
+        let key = owner.map(|(_, key)| key);
+        self.dates(boot, owner.map(|(node, _)| node)).await?;
         let mut gaps = sequence.gaps().peekable();
         let (mut due, mut booked) = (1, 0);
         let mut last = 0;
@@ -44,9 +47,9 @@ impl Auditor {
             last = end.signed.receipt.seq;
             for taken in &page {
                 let seq = taken.signed.receipt.seq;
-                while let Some((from, to)) = gaps.next_if(|(from, _)| *from == due) {
-                    self.held_back(boot, from, to);
-                    due = to + 1;
+                while let Some(gap) = gaps.next_if(|gap| gap.from == due) {
+                    self.held_back(boot, gap);
+                    due = gap.to + 1;
                 }
                 if seq != due {
                     let message = format!("{boot}: receipts {due} to {} are gone", seq - 1);
@@ -61,9 +64,9 @@ impl Auditor {
                 booked += u64::from(self.receipt(taken).await?);
             }
         }
-        for (from, to) in gaps {
-            self.held_back(boot, from, to);
-            due = due.max(to + 1);
+        for gap in gaps {
+            self.held_back(boot, gap);
+            due = due.max(gap.to + 1);
         }
         if due != sequence.due() {
             let message = format!(
@@ -75,7 +78,65 @@ impl Auditor {
         Ok(booked)
     }
 
-    fn held_back(&mut self, boot: &BootId, from: u64, to: u64) {
+    /// From the highest number down, so that it is known of each when it was signed at the latest: receipts are charged by the
+    /// agreement of then, and gaps were noted then.
+    async fn dates(&mut self, boot: &BootId, node: Option<NodeId>) -> Result<(), StoreError> {
+        let sequence = usage::sequence(&mut self.tx, boot).await?;
+        let gaps: BTreeMap<u64, Gap> = sequence.gaps().map(|gap| (gap.to, gap)).collect();
+        let (mut last, mut signed_by_ms) = (i64::MAX as u64, u64::MAX);
+        let mut latest_ms = 0;
+        loop {
+            let page = usage::before(&mut self.tx, boot, last, PAGE).await?;
+            let Some(end) = page.last() else { break };
+            let lowest = end.signed.receipt.seq;
+            for taken in &page {
+                let seq = taken.signed.receipt.seq;
+                for gap in gaps.range(seq..last).map(|(_, gap)| gap) {
+                    if gap.noted_ms != signed_by_ms {
+                        let message = format!(
+                            "{boot}: the gap from {} was not noted when it was",
+                            gap.from
+                        );
+                        self.find("usage-dated", message);
+                    }
+                }
+                last = seq;
+                signed_by_ms = signed_by_ms.min(taken.booked_ms);
+                latest_ms = latest_ms.max(taken.booked_ms);
+                self.dated(taken, signed_by_ms, node);
+            }
+            last = lowest;
+        }
+        if latest_ms != sequence.latest_ms() {
+            let message = format!("{boot}: its latest receipt is not the one that is noted");
+            self.find("usage-dated", message);
+        }
+        Ok(())
+    }
+
+    /// The agreement that it was charged by is the one that counts.
+    fn dated(&mut self, taken: &Taken, signed_by_ms: u64, node: Option<NodeId>) {
+        let receipt = &taken.signed.receipt;
+        let name = format!("{}:{}", receipt.boot_id, receipt.seq);
+        let terms = receipt.lease.and_then(|lease| self.terms.get(&lease));
+        let history = terms.and_then(|terms| self.agreements.get(&terms.lease));
+        let right = history.and_then(|history| Agreement::charged_by(history, signed_by_ms));
+        let right = right.map(|agreement| agreement.number);
+        // Nobody pays for a lease that is another node's, or settled.
+        let open = terms.is_some_and(|terms| terms.settled_ms.is_none());
+        let own = terms.is_some_and(|terms| Some(terms.node) == node);
+        let message = match taken.rate {
+            Some(_) if !own => format!("{name}: charged to a lease that is not its node's"),
+            Some(rate) if right != Some(rate) => {
+                format!("{name}: charged by agreement {rate}, where another one counts")
+            }
+            None if own && open => format!("{name}: nobody was charged, though its lease is open"),
+            _ => return,
+        };
+        self.find("usage-rate", message);
+    }
+
+    fn held_back(&mut self, boot: &BootId, Gap { from, to, .. }: Gap) {
         let note = format!("{boot}: receipts {from} to {to} never came");
         self.report.notes.push(note);
     }
@@ -88,12 +149,13 @@ impl Auditor {
             .lease
             .and_then(|lease| self.terms.get(&lease))
             .cloned();
-        let cost = terms
-            .as_ref()
-            .map_or(Amount::ZERO, |terms| cost(taken, terms));
+        let agreed = receipt.lease.and_then(|lease| {
+            let number = usize::try_from(taken.rate?.checked_sub(1)?).ok()?;
+            self.agreements.get(&lease)?.get(number).copied()
+        });
         // What nobody pays for was taken with a cost of nothing.
-        let unpaid = taken.cost == Amount::ZERO && taken.charged == Amount::ZERO;
-        if taken.cost != cost && !unpaid {
+        let cost = agreed.map_or(Amount::ZERO, |agreed| cost(taken, &agreed));
+        if taken.cost != cost {
             let message = format!("{name}: costs {cost}, and was taken as {}", taken.cost);
             self.find("usage-cost", message);
         }
@@ -106,7 +168,8 @@ impl Auditor {
         }
         let cause = Cause::Usage(receipt.boot_id, receipt.seq).to_string();
         let entry = entry_of(&mut self.tx, &cause).await?;
-        let Some(terms) = terms.filter(|_| taken.charged != Amount::ZERO) else {
+        let paid = terms.zip(agreed).filter(|_| taken.charged != Amount::ZERO);
+        let Some((terms, agreed)) = paid else {
             if entry.is_some() {
                 self.find(
                     "usage-booked",
@@ -117,7 +180,7 @@ impl Auditor {
         };
         let day = taken.booked_ms / DAY_MS;
         *self.charged.entry((terms.lease, day)).or_default() += i128::from(taken.charged.micros());
-        let wanted = parts(taken, &terms);
+        let wanted = parts(taken, &agreed);
         let got = entry.map(|entry| {
             let of = |account: &Account| {
                 let name = account.to_string();
@@ -147,19 +210,18 @@ impl Auditor {
     }
 }
 
-fn cost(taken: &Taken, terms: &Terms) -> Amount {
+fn cost(taken: &Taken, agreed: &Agreement) -> Amount {
     let receipt = &taken.signed.receipt;
     let used = Usage {
         compute_micros: receipt.compute_micros.into(),
         bytes: receipt.bytes_in.saturating_add(receipt.bytes_out),
     };
-    let cost = terms.rate.cost(terms.reserved, used);
-    cost.unwrap_or(Amount::from_micros(i64::MAX))
+    agreed.cost(used).unwrap_or(Amount::from_micros(i64::MAX))
 }
 
 /// What the customer, the operator and the platform get of it, and when.
-fn parts(taken: &Taken, terms: &Terms) -> [i128; 4] {
-    let (operator, platform) = terms.fee.split(taken.charged);
+fn parts(taken: &Taken, agreed: &Agreement) -> [i128; 4] {
+    let (operator, platform) = agreed.fee.split(taken.charged);
     [
         -i128::from(taken.charged.micros()),
         operator.micros().into(),

@@ -16,7 +16,7 @@ pub enum RegistrationError {
     Endpoint(String),
     /// Memory or price beyond what the market takes.
     #[error(
-        "the offer's memory must be at most 2^50 bytes, and its price at most 10^12 micro-units"
+        "the offer's memory must be at most 2^50 bytes, and its prices at most 10^12 micro-units"
     )]
     Offer,
     /// A region's name that is none.

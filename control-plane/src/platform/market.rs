@@ -170,5 +170,6 @@ async fn tell(
     market::append(tx, &told.entries, market).await?;
     Ok(Changed::default()
         .nodes(concerned.nodes)
-        .deployments(concerned.deployments))
+        .deployments(concerned.deployments)
+        .renewed(concerned.renewed))
 }

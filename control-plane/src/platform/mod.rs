@@ -216,11 +216,11 @@ impl Platform {
     /// Makes a transaction's changes last, and wakes whoever waits for them, here and at other control planes.
     async fn commit(&self, mut tx: Transaction, changed: Changed) -> Result<(), Error> {
         let changed = self.cover_leases(&mut tx, changed).await?;
-        let names: Vec<String> = changed.0.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = changed.topics.iter().map(ToString::to_string).collect();
         self.store.announce(&mut tx, &names).await?;
         commit(tx).await?;
         self.causes.note(changed.desired());
-        for topic in &changed.0 {
+        for topic in &changed.topics {
             self.wakers.wake(topic);
         }
         Ok(())
@@ -229,46 +229,60 @@ impl Platform {
 
 /// What a transaction changed that somebody may wait for.
 #[derive(Debug, Default)]
-struct Changed(BTreeSet<Topic>);
+struct Changed {
+    topics: BTreeSet<Topic>,
+    /// Whether the term of any lease began anew.
+    renewed: bool,
+}
 
 impl Changed {
     /// The nodes whose desired state changed.
     fn desired(&self) -> impl Iterator<Item = NodeId> {
-        self.0.iter().filter_map(|topic| match topic {
+        self.topics.iter().filter_map(|topic| match topic {
             Topic::Desired(node) => Some(*node),
             _ => None,
         })
     }
 
     fn nodes(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {
-        self.0.extend(nodes.into_iter().map(Topic::Desired));
+        self.topics.extend(nodes.into_iter().map(Topic::Desired));
         self
     }
 
+    fn renewed(mut self, renewed: bool) -> Self {
+        self.renewed |= renewed;
+        self
+    }
+
+    /// Whether leases came, went or have another term.
+    fn may_be_of_leases(&self) -> bool {
+        self.renewed || self.desired().next().is_some()
+    }
+
     fn deployments(mut self, deployments: impl IntoIterator<Item = DeploymentId>) -> Self {
-        self.0
+        self.topics
             .extend(deployments.into_iter().map(Topic::Deployment));
         self
     }
 
     fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
+        self.topics.extend(other.topics);
+        self.renewed(other.renewed)
     }
 
     fn job(mut self, job: JobId) -> Self {
-        self.0.insert(Topic::Job(job));
+        self.topics.insert(Topic::Job(job));
         self
     }
 
     /// Nodes that may have a job.
     fn work(mut self, nodes: impl IntoIterator<Item = NodeId>) -> Self {
-        self.0.extend(nodes.into_iter().map(Topic::Work));
+        self.topics.extend(nodes.into_iter().map(Topic::Work));
         self
     }
 
     fn logs(mut self, functions: impl IntoIterator<Item = FunctionName>) -> Self {
-        self.0.extend(functions.into_iter().map(Topic::Logs));
+        self.topics.extend(functions.into_iter().map(Topic::Logs));
         self
     }
 }

@@ -8,7 +8,8 @@ use nacre_scheduler::{Ask, Event};
 use super::Platform;
 use super::uptime::drains;
 use crate::error::{CommandError, Error};
-use crate::store::{nodes, nonces};
+use crate::store::market::seed;
+use crate::store::{Transaction, nodes, nonces};
 
 /// Longest announcement, milliseconds: 30 days.
 const MAX_AHEAD_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -36,25 +37,37 @@ impl Platform {
         if !nonces::take(&mut tx, &signed.nonce, now).await? {
             return Err(CommandError::Nonce.into());
         }
-        let event = match signed.command {
-            NodeCommand::Drain { until_ms, back_ms } => {
-                drains::commanded(&mut tx, node, until_ms, back_ms, now).await?
-            }
-            NodeCommand::Keep => {
-                drains::end_told(&mut tx, &node, now).await?;
-                Event::NodeKept { node }
-            }
-            NodeCommand::Ask { price } => Event::AskChanged {
-                node,
-                ask: Ask {
-                    memory: price,
-                    cpu: 0,
-                },
-            },
-        };
+        let event = event(&mut tx, node, signed.command, now).await?;
         let changed = self.market(&mut tx, &[event], now).await?;
         self.commit(tx, changed).await?;
         tracing::info!(%node, command = ?signed.command, "the operator's command");
         Ok(())
     }
+}
+
+/// What the market hears of it.
+async fn event(
+    tx: &mut Transaction,
+    node: NodeId,
+    command: NodeCommand,
+    now_ms: u64,
+) -> Result<Event, Error> {
+    Ok(match command {
+        NodeCommand::Drain { until_ms, back_ms } => {
+            drains::commanded(tx, node, until_ms, back_ms, now_ms).await?
+        }
+        NodeCommand::Keep => {
+            drains::end_told(tx, &node, now_ms).await?;
+            Event::NodeKept { node }
+        }
+        NodeCommand::Ask { price, cpu_price } => {
+            let offer = seed::offer(tx, &node).await?;
+            let before = offer.ok_or(Error::Internal("a registered node vanished"))?;
+            let ask = Ask {
+                memory: price,
+                cpu: cpu_price.unwrap_or(before.ask.cpu),
+            };
+            Event::AskChanged { node, ask }
+        }
+    })
 }

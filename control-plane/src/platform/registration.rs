@@ -148,7 +148,8 @@ fn check_form(request: &RegisterNode) -> Result<(), RegistrationError> {
         return Err(RegistrationError::Endpoint(shown));
     }
     let offer = request.offer;
-    if offer.memory_bytes > MAX_MEMORY || offer.price > MAX_PRICE {
+    let dear = offer.price > MAX_PRICE || offer.cpu_price > MAX_PRICE;
+    if offer.memory_bytes > MAX_MEMORY || dear {
         return Err(RegistrationError::Offer);
     }
     if request.region.is_empty() || request.region.len() > MAX_NAME {

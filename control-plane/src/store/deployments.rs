@@ -88,7 +88,7 @@ async fn assemble(on: &mut Connection, row: &AnyRow) -> Result<Deployment, Store
     let id: DeploymentId = row.parsed("id")?;
     let function: FunctionName = row.parsed("function")?;
     let rows = query(
-        "SELECT l.id, l.node, l.state, l.error, l.price, l.draining_ms, n.endpoint,
+        "SELECT l.id, l.node, l.state, l.error, l.price, l.cpu_price, l.draining_ms, n.endpoint,
                 CASE WHEN n.online THEN 1 ELSE 0 END AS online
          FROM leases l JOIN nodes n ON n.id = l.node
          WHERE l.deployment = $1 AND l.ended_ms IS NULL
@@ -155,6 +155,7 @@ fn read_lease(row: &AnyRow) -> Result<(Lease, bool), StoreError> {
         endpoint: row.text("endpoint")?,
         state: read_state(&row.text("state")?)?,
         price: row.number("price")?,
+        cpu_price: row.number("cpu_price")?,
         error: row.text_opt("error")?,
         draining: row.number_opt::<u64>("draining_ms")?.is_some(),
     };

@@ -36,8 +36,8 @@ pub(crate) struct JobRow {
     /// SHA-256 of what was asked for, in hex.
     pub fingerprint: String,
     pub progress: Progress,
-    /// The most that a lease may cost which runs it, micro-units per GiB-second.
-    pub max_lease_price: Option<u64>,
+    /// The most that a second may cost of the lease that runs it, 1024ths of a micro-unit.
+    pub max_second_cost: Option<u64>,
     pub webhook: Option<String>,
     /// The key that the result is sealed to; the input is sealed exactly where there is one.
     pub result_key: Option<[u8; 32]>,
@@ -63,7 +63,7 @@ pub(crate) struct Input {
 pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), StoreError> {
     query(
         "INSERT INTO jobs (id, owner, function, digest, fingerprint, state, attempt, tries, due_ms,
-             lease_until_ms, avoid_until_ms, deadline_ms, max_lease_price, webhook, result_key,
+             lease_until_ms, avoid_until_ms, deadline_ms, max_second_cost, webhook, result_key,
              input_size, input_digest, input_object, created_ms, organisation, chain)
          VALUES ($1, $2, $3, $4, $5, 'queued', 0, 0, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $6, $14, $15)",
     )
@@ -74,7 +74,7 @@ pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), Stor
     .bind(&job.fingerprint)
     .bind(big(job.created_ms)?)
     .bind(big(job.progress.deadline_ms)?)
-    .bind(job.max_lease_price.map(big).transpose()?)
+    .bind(job.max_second_cost.map(big).transpose()?)
     .bind(job.webhook.clone())
     .bind(job.result_key.map(hex::encode))
     .bind(big(job.input.size)?)
@@ -172,6 +172,8 @@ pub(crate) struct Candidate {
     pub lease: LeaseId,
 }
 
+// What a second costs is counted in 1024ths of a micro-unit, MiB and processors rounded up: no ask and no function is so large
+// that it would not fit into 63 bits.
 macro_rules! candidate {
     ($lock:literal) => {
         concat!(
@@ -181,7 +183,8 @@ macro_rules! candidate {
              WHERE j.state = 'queued' AND j.input_object IS NOT NULL
                AND j.due_ms <= $3 AND j.deadline_ms > $3
                AND l.node = $1 AND l.ended_ms IS NULL AND l.draining_ms IS NULL AND l.state = 'ready'
-               AND (j.max_lease_price IS NULL OR l.price <= j.max_lease_price)
+               AND (j.max_second_cost IS NULL OR l.price * ((l.memory_bytes + 1048575) / 1048576)
+                   + (l.cpu_price * l.cpu_milli * 128 + 124) / 125 <= j.max_second_cost)
                AND (j.avoid_boot IS NULL OR j.avoid_boot <> $2 OR j.avoid_until_ms <= $3)
                AND (j.result_key IS NULL OR EXISTS (
                    SELECT 1 FROM job_recipients r JOIN boots b ON b.seal_key_id = r.key_id

@@ -60,11 +60,11 @@ pub(crate) async fn register(
     // Revisions start at the time, so that a node which outlived a lost database meets none that it saw.
     query(
         "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256,
-                            revision, online, seen_ms, registered_ms, region, organisation)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9, $10)
+                            revision, online, seen_ms, registered_ms, region, organisation, cpu_price)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9, $10, $11)
          ON CONFLICT (id) DO UPDATE SET region = excluded.region,
              endpoint = excluded.endpoint, memory_bytes = excluded.memory_bytes,
-             price = excluded.price, boot_id = excluded.boot_id,
+             price = excluded.price, cpu_price = excluded.cpu_price, boot_id = excluded.boot_id,
              token_sha256 = excluded.token_sha256, revision = nodes.revision + 1,
              online = TRUE, seen_ms = excluded.seen_ms,
              organisation = COALESCE(excluded.organisation, nodes.organisation)",
@@ -79,6 +79,7 @@ pub(crate) async fn register(
     .bind(big(now_ms)?)
     .bind(&request.region)
     .bind(organisation.map(OrganisationName::as_str))
+    .bind(big(request.offer.cpu_price)?)
     .execute(&mut *on)
     .await?;
     query(
@@ -224,7 +225,7 @@ pub(crate) async fn list(
     limit: u32,
 ) -> Result<Vec<Node>, StoreError> {
     let rows = query(
-        "SELECT n.id, n.operator, n.endpoint, n.region, n.memory_bytes, n.price,
+        "SELECT n.id, n.operator, n.endpoint, n.region, n.memory_bytes, n.price, n.cpu_price,
              n.leaves_ms, n.boot_id, n.seen_ms,
              CASE WHEN n.online THEN 1 ELSE 0 END AS online,
              CASE WHEN n.organisation = $3 THEN 1 ELSE 0 END AS own,
@@ -256,6 +257,7 @@ fn read_node(row: &AnyRow) -> Result<Node, StoreError> {
         offer: Offer {
             memory_bytes: row.number("memory_bytes")?,
             price: row.number("price")?,
+            cpu_price: row.number("cpu_price")?,
         },
         reserved_bytes: row.number("reserved_bytes")?,
         online: row.flag("online")?,

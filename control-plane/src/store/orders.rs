@@ -10,6 +10,9 @@ use sqlx::query;
 use super::{Connection, RowExt as _, StoreError};
 use crate::terms::{Asked, More};
 
+/// Processors are not reserved: functions on a node take turns on them, and pay for the time that they computed.
+pub(crate) const RESERVED_CPU: u32 = 0;
+
 /// A deployment with the memory of its version, and whose it is.
 macro_rules! deployments {
     ($which:literal) => {
@@ -115,7 +118,7 @@ fn read_version(row: &AnyRow) -> Result<Version, StoreError> {
         deployment: row.parsed("id")?,
         digest: row.parsed("digest")?,
         memory_bytes: row.number("memory_bytes")?,
-        cpu_milli: 0,
+        cpu_milli: RESERVED_CPU,
     })
 }
 

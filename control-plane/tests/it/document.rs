@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 50] = [
+const PATHS: [(&str, &[&str]); 53] = [
     ("/docs", &["get"]),
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
@@ -36,6 +36,9 @@ const PATHS: [(&str, &[&str]); 50] = [
     ("/v1/ledger/entries", &["get"]),
     ("/v1/ledger/invoices", &["get"]),
     ("/v1/ledger/invoices/{month}", &["get"]),
+    ("/v1/ledger/operators", &["get"]),
+    ("/v1/ledger/payouts", &["get", "post"]),
+    ("/v1/ledger/payouts/{id}", &["delete", "get"]),
     ("/v1/nodes", &["get", "post"]),
     ("/v1/nodes/challenges", &["post"]),
     ("/v1/nodes/{id}/commands", &["post"]),

@@ -313,6 +313,10 @@ pub(crate) async fn commanded(server: &Server, node: &TestNode, what: NodeComman
     assert_eq!(response.status(), StatusCode::NO_CONTENT, "{what:?}");
 }
 
+fn ask(price: u64, cpu_price: Option<u64>) -> NodeCommand {
+    NodeCommand::Ask { price, cpu_price }
+}
+
 #[tokio::test]
 async fn a_node_that_leaves_is_empty_when_what_it_ran_answers_elsewhere() {
     let (server, nodes) = market([1, 2]).await;
@@ -337,7 +341,7 @@ async fn a_node_that_leaves_is_empty_when_what_it_ran_answers_elsewhere() {
 
     // It stays after all, and asks more than the other: what comes goes there.
     commanded(&server, &nodes[0], NodeCommand::Keep).await;
-    commanded(&server, &nodes[0], NodeCommand::Ask { price: 3 }).await;
+    commanded(&server, &nodes[0], ask(3, None)).await;
     let shown: Page<Node> = server.get("/v1/nodes").await;
     let first = &shown.items[0];
     assert_eq!((first.leaves_ms, first.offer.price), (None, 3));
@@ -350,23 +354,23 @@ async fn a_node_that_leaves_is_empty_when_what_it_ran_answers_elsewhere() {
 #[tokio::test]
 async fn only_the_operator_commands_a_node_and_each_command_counts_once() {
     let (server, [mine, other]) = market([1, 2]).await;
-    let ask = NodeCommand::Ask { price: 7 };
+    let seven = ask(7, None);
     let mut forged = TestNode::new(1, GIB, 1);
     forged.operator = other.operator.clone();
-    let request = command(&server, &forged, ask).await;
+    let request = command(&server, &forged, seven).await;
     refused(request, 403, "signature-invalid").await;
     let unknown = TestNode::new(9, GIB, 1);
-    let request = command(&server, &unknown, ask).await;
+    let request = command(&server, &unknown, seven).await;
     refused(request, 403, "signature-invalid").await;
 
-    let once = command(&server, &mine, ask).await;
+    let once = command(&server, &mine, seven).await;
     let again = once.try_clone().unwrap();
     assert_eq!(once.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     refused(again, 403, "nonce-invalid").await;
-    let old = command(&server, &mine, ask).await;
+    let old = command(&server, &mine, seven).await;
     server.pass(61_000);
     refused(old, 403, "nonce-invalid").await;
-    let price = NodeCommand::Ask { price: u64::MAX };
+    let price = ask(u64::MAX, None);
     let request = command(&server, &mine, price).await;
     refused(request, 422, "price-out-of-range").await;
     let late = drain(u64::MAX);

@@ -80,7 +80,7 @@ async fn world(server: &mut Server) -> Value {
         versions.push(server.function(name, "1MiB", name).await);
     }
     let mut node = TestNode::new(1, 1 << 30, 1);
-    server.register(&mut node).await;
+    server.register_own(&mut node).await;
     let mut deployments = Vec::new();
     for version in &versions {
         deployments.push(server.deploy(version, 1).await.id);
@@ -116,11 +116,13 @@ async fn world(server: &mut Server) -> Value {
             "jobs": jobs,
             "keys": [spare.id.as_str()],
             "nodes": [node.id],
+            "payouts": [server.payout().await],
         },
         "bodies": {
             "POST /v1/deployments": { "function": "iris", "digest": versions[0].digest, "replicas": 1 },
             "POST /v1/functions": { "digest": versions[0].digest },
             "POST /v1/jobs": terms,
+            "POST /v1/ledger/payouts": { "operator": node.operator_id() },
             "POST /v1/keys": { "name": "drawn", "scopes": ["jobs"] },
             "POST /v1/nodes/{id}/observed": { "boot_id": node.boot(), "events": [] },
         },

@@ -20,7 +20,7 @@ use nacre_protocol::control::{Event, FunctionState};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::evidence::{Evidence, register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
-use nacre_protocol::ids::{BootId, DeploymentId, NodeId, OperatorId};
+use nacre_protocol::ids::{BootId, DeploymentId, NodeId, OperatorId, PayoutId};
 use nacre_protocol::merkle::Tree;
 use nacre_protocol::problem::{PROBLEM_JSON, Problem};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -209,11 +209,34 @@ impl Server {
 
     /// Registers, and keeps the token.
     pub(crate) async fn register(&mut self, node: &mut TestNode) {
+        let request = self.anonymous(Method::POST, "/v1/nodes");
+        self.register_by(request, node).await;
+    }
+
+    /// The same, for the organisation of the API key.
+    pub(crate) async fn register_own(&mut self, node: &mut TestNode) {
+        let request = self.request(Method::POST, "/v1/nodes");
+        self.register_by(request, node).await;
+    }
+
+    async fn register_by(&mut self, request: RequestBuilder, node: &mut TestNode) {
         let nonce = self.challenge().await;
         let now = self.now_ms();
-        let request = node.registration(&mut self.nsm, nonce, now);
-        let request = self.anonymous(Method::POST, "/v1/nodes").json(&request);
-        node.token = expect::<Registered>(request, 201).await.token;
+        let registration = node.registration(&mut self.nsm, nonce, now);
+        let registered: Registered = expect(request.json(&registration), 201).await;
+        node.token = registered.token;
+    }
+
+    /// A payout that the operators of the organisation's nodes asked for.
+    pub(crate) async fn payout(&self) -> PayoutId {
+        let id = PayoutId::from_random([1; 16]);
+        self.number(
+            "INSERT INTO payouts (id, operator, amount, asked_ms)
+             SELECT DISTINCT 'payout_01010101010101010101010101010101', operator, 5, 1
+             FROM nodes WHERE organisation = 'default' RETURNING amount",
+        )
+        .await;
+        id
     }
 
     pub(crate) async fn desired(&self, node: &TestNode, query: &str) -> DesiredState {
@@ -267,6 +290,7 @@ pub(crate) fn order(version: &Version, replicas: u32) -> CreateDeployment {
         digest: version.digest,
         replicas,
         max_price: None,
+        max_cpu_price: None,
         scaling: None,
         placement: Placement::default(),
     }
@@ -313,6 +337,7 @@ impl TestNode {
             offer: Offer {
                 memory_bytes,
                 price,
+                cpu_price: 0,
             },
             statement: statement(n),
             token: String::new(),

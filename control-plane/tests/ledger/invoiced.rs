@@ -67,6 +67,33 @@ async fn a_month_is_invoiced_when_it_is_over_and_does_not_change() {
 }
 
 #[tokio::test]
+async fn usage_that_nobody_pays_is_on_no_invoice_and_keeps_none_back() {
+    let (site, nodes) = Site::start(1).await;
+    let node = &nodes[0];
+    let lease = site.lease(node).await;
+    site.bring(node, &[node.used(1, None, 100)]).await;
+    let now = site.invoice().await;
+    assert_eq!((now.total, now.lines.len()), (0, 0));
+    site.server.pass(TO_MONTHS_END + HOUR);
+    site.bring(node, &[node.used(2, lease, 100)]).await;
+    // February has 28 days.
+    site.server.pass(28 * 24 * HOUR);
+    let issued = async {
+        loop {
+            let page: Page<Invoice> = site.server.get("/v1/ledger/invoices").await;
+            if let Some(invoice) = page.items.first() {
+                return invoice.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let issued = tokio::time::timeout(std::time::Duration::from_secs(20), issued).await;
+    let issued = issued.expect("it is issued");
+    assert_eq!((issued.period.as_str(), issued.total), ("2027-02", 100));
+    site.check().await;
+}
+
+#[tokio::test]
 async fn other_months_are_refused_politely() {
     let (site, _) = Site::start(1).await;
     let get = |month: &str| {

@@ -13,12 +13,15 @@ mod postgres;
 #[allow(dead_code, reason = "shared with the other tests of the API")]
 mod support;
 
+mod asked;
 mod audited;
 mod booked;
 mod capped;
 mod invoiced;
 mod paid;
+mod priced;
 mod random;
+mod renewed;
 mod site;
 
 #[test]

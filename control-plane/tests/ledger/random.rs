@@ -9,7 +9,7 @@ use nacre_protocol::usage::SignedUsage;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::site::{HOLD, Signer, Site};
+use crate::site::{HOLD, PRICE, Signer, Site};
 
 const SEEDS: u64 = 4;
 const STEPS: u32 = 60;
@@ -25,11 +25,11 @@ struct Issued {
 async fn whatever_comes_the_ledger_holds() {
     for seed in 0..SEEDS {
         let mut random = StdRng::seed_from_u64(seed);
-        let (mut site, nodes) = Site::start(2).await;
+        let (mut site, mut nodes) = Site::start(2).await;
         let mut issued: BTreeMap<usize, Issued> = BTreeMap::new();
         for step in 0..STEPS {
             let which = random.random_range(0..nodes.len());
-            match random.random_range(0..12) {
+            match random.random_range(0..14) {
                 0..=6 => {
                     use_and_bring(
                         &site,
@@ -59,6 +59,12 @@ async fn whatever_comes_the_ledger_holds() {
                     drop(pay(&site.server.database, &payment, &format!("p{step}")).await);
                 }
                 10 => site.server.pass(random.random_range(0..3 * 3600 * 1000)),
+                // It is back, at another price, which its lease's next term has.
+                11..=12 => {
+                    let price = PRICE * random.random_range(0..4);
+                    let cpu_price = random.random_range(0..1_000_000);
+                    site.ask(&mut nodes[which], price, cpu_price).await;
+                }
                 _ => {
                     site.server.stop().await;
                     site.server.resume().await;

@@ -6,7 +6,7 @@ use k256::ecdsa::SigningKey;
 use nacre_control_plane::audit::{Report, audit};
 use nacre_control_plane::{Config, Database};
 use nacre_ledger::Fee;
-use nacre_protocol::api::ledger::{Balance, CapPeriod, SpendingCap};
+use nacre_protocol::api::ledger::{Balance, CapPeriod, Invoice, SpendingCap};
 use nacre_protocol::api::{Deployment, Version};
 use nacre_protocol::control::FunctionState;
 use nacre_protocol::ids::LeaseId;
@@ -42,6 +42,12 @@ pub(crate) fn rules(config: &mut Config) {
     config.ledger.fee = Fee::from_basis_points(FEE).unwrap();
 }
 
+/// The same, and nodes may be silent for long.
+pub(crate) fn patient(config: &mut Config) {
+    rules(config);
+    config.offline_after = Duration::from_secs(30 * 24 * 3600);
+}
+
 impl Site {
     pub(crate) async fn start(nodes: u8) -> (Self, Vec<Signer>) {
         Self::tuned(nodes, rules).await
@@ -67,6 +73,13 @@ impl Site {
             deployment,
         };
         (site, signers)
+    }
+
+    /// The node asks this from now on, registers and has what it runs.
+    pub(crate) async fn ask(&mut self, signer: &mut Signer, price: u64, cpu_price: u64) {
+        (signer.node.offer.price, signer.node.offer.cpu_price) = (price, cpu_price);
+        self.server.register(&mut signer.node).await;
+        self.server.report(&signer.node, FunctionState::Ready).await;
     }
 
     /// The lease that the node has.
@@ -127,7 +140,14 @@ impl Site {
         row.get(0)
     }
 
-    /// Meddles with the database.
+    /// Does something to the database.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        let pool = self.pool().await;
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    /// Meddles with rows of the database.
     pub(crate) async fn meddle(&self, sql: &'static str) {
         let pool = self.pool().await;
         let done = sqlx::query(sql).execute(&pool).await.unwrap();
@@ -150,6 +170,11 @@ impl Site {
         .await
         .unwrap();
         pool.close().await;
+    }
+
+    /// The invoice of the month so far.
+    pub(crate) async fn invoice(&self) -> Invoice {
+        self.server.get("/v1/ledger/invoices/now").await
     }
 
     async fn pool(&self) -> sqlx::AnyPool {

@@ -53,8 +53,10 @@ pub struct AgentConfig {
     pub endpoint: String,
     /// Where the node stands, in the operator's words.
     pub region: String,
-    /// The ask: micro-units per GiB-second.
+    /// The ask for memory: micro-units per GiB-second.
     pub price: u64,
+    /// The ask for processors: micro-units per CPU-second.
+    pub cpu_price: u64,
     /// Where what is done is counted, for the metrics.
     pub work: Arc<Work>,
     /// Set when the node is to end in good order: it leaves the market, and then sets `stop`.

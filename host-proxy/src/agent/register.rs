@@ -81,6 +81,7 @@ async fn register(link: &Link, boot: &Boot) -> Result<Session, RegisterError> {
         offer: Offer {
             memory_bytes: boot.memory_bytes,
             price: link.config.price,
+            cpu_price: link.config.cpu_price,
         },
         nonce,
         evidence,

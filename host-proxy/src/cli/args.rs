@@ -79,9 +79,12 @@ struct DrainArgs {
 struct AskArgs {
     #[command(flatten)]
     node: NodeAt,
-    /// The ask from now on: micro-units per GiB-second
+    /// The ask for memory from now on: micro-units per GiB-second
     #[arg(long, value_name = "MICROS")]
     price: u64,
+    /// The ask for processors from now on: micro-units per CPU-second [default: as before]
+    #[arg(long, value_name = "MICROS")]
+    cpu_price: Option<u64>,
 }
 
 /// By hand, because derived code asks for what running requires before it looks for a command.
@@ -149,8 +152,12 @@ impl CommandArgs {
             }
             ASK => {
                 let args = AskArgs::from_arg_matches(matches)?;
-                let price = args.price;
-                (args.node, NodeCommand::Ask { price })
+                let AskArgs {
+                    node,
+                    price,
+                    cpu_price,
+                } = args;
+                (node, NodeCommand::Ask { price, cpu_price })
             }
             _ => (NodeAt::from_arg_matches(matches)?, NodeCommand::Keep),
         };
@@ -218,9 +225,12 @@ pub struct RunArgs {
     /// Where the node stands, for orders that name regions: 1 to 64 bytes, such as eu-central-1
     #[arg(long, value_name = "NAME", default_value = DEFAULT_REGION)]
     pub region: String,
-    /// The ask: micro-units per GiB-second
+    /// The ask for memory: micro-units per GiB-second
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     pub price: u64,
+    /// The ask for processors: micro-units per CPU-second. A replica computes on one at a time
+    #[arg(long, value_name = "MICROS", default_value_t = 0)]
+    pub cpu_price: u64,
     /// When it is told to end (SIGTERM, SIGINT), the node leaves first: its replicas move elsewhere, for so long at most.
     /// A second signal ends it at once
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = days)]

@@ -40,16 +40,23 @@ pub enum NodeCommand {
     Ask {
         /// Micro-units per GiB-second.
         price: u64,
+        /// Micro-units per CPU-second; absent: what it asked before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cpu_price: Option<u64>,
     },
 }
 
 /// The bytes that an operator signs: `nacre/node-command/v1`, a zero byte, nonce, node id, one byte for the command (1
-/// drain, 2 keep, 3 ask) and its number as 8 bytes, big-endian; `back_ms`, where it is given, follows in the same way.
+/// drain, 2 keep, 3 ask for memory, 4 ask for memory and processors) and its number as 8 bytes, big-endian; a second number,
+/// where it is given (`back_ms`, `cpu_price`), follows in the same way.
 pub fn command_message(nonce: &[u8; 32], node: &NodeId, command: NodeCommand) -> Vec<u8> {
     let (kind, number, more) = match command {
         NodeCommand::Drain { until_ms, back_ms } => (1, until_ms, back_ms),
         NodeCommand::Keep => (2, 0, None),
-        NodeCommand::Ask { price } => (3, price, None),
+        NodeCommand::Ask { price, cpu_price } => match cpu_price {
+            None => (3, price, None),
+            Some(_) => (4, price, cpu_price),
+        },
     };
     let more = more.map(u64::to_be_bytes);
     [
@@ -71,14 +78,18 @@ mod tests {
     fn no_two_commands_are_signed_alike() {
         let (nonce, node) = ([1; 32], NodeId::from_random([2; 16]));
         let drain = |until_ms, back_ms| NodeCommand::Drain { until_ms, back_ms };
+        let ask = |price, cpu_price| NodeCommand::Ask { price, cpu_price };
         let commands = [
             drain(0, None),
             drain(1, None),
             drain(0, Some(0)),
             drain(0, Some(1)),
             NodeCommand::Keep,
-            NodeCommand::Ask { price: 0 },
-            NodeCommand::Ask { price: 1 },
+            ask(0, None),
+            ask(1, None),
+            ask(0, Some(0)),
+            ask(0, Some(1)),
+            ask(1, Some(0)),
         ];
         let mut messages: Vec<_> = commands
             .iter()
@@ -92,7 +103,7 @@ mod tests {
         ));
         messages.sort();
         messages.dedup();
-        assert_eq!(messages.len(), 9);
+        assert_eq!(messages.len(), 12);
         let text = serde_json::to_string(&commands[1]).unwrap();
         assert_eq!(text, r#"{"drain":{"until_ms":1}}"#);
     }

@@ -32,7 +32,7 @@ pub enum Scope {
     /// Register nodes for the organisation, and look at what concerns its nodes.
     #[serde(rename = "nodes")]
     Nodes,
-    /// Look at usage, caps and invoices, and set caps.
+    /// Look at usage, caps, invoices and payouts, set caps, and ask for payouts.
     #[serde(rename = "billing")]
     Billing,
     /// Make, rotate and revoke the organisation's keys, and read its audit log.

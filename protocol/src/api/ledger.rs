@@ -133,12 +133,12 @@ pub struct Invoice {
     pub issued_ms: Option<u64>,
     /// The sum of the lines, which is the sum of what was booked.
     pub total: i64,
-    /// One a function and lease; absent in lists.
+    /// One a function, lease and price agreed for it; absent in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<InvoiceLine>,
 }
 
-/// What was charged under one lease.
+/// What was charged under one lease by one agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InvoiceLine {
@@ -148,6 +148,15 @@ pub struct InvoiceLine {
     /// Under which lease.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub lease: LeaseId,
+    /// The number of the agreement: 1 for the lease's first term, one more whenever a term began anew at another price.
+    #[serde(default = "first")]
+    pub agreement: u32,
+    /// Agreed for memory, micro-units per GiB-second.
+    #[serde(default)]
+    pub price: u64,
+    /// Agreed for processors, micro-units per CPU-second.
+    #[serde(default)]
+    pub cpu_price: u64,
     /// How many usage receipts prove it.
     pub receipts: u64,
     /// Time in the model, microseconds.
@@ -156,4 +165,8 @@ pub struct InvoiceLine {
     pub bytes: u64,
     /// Micro-units.
     pub amount: i64,
+}
+
+fn first() -> u32 {
+    1
 }

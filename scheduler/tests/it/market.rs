@@ -22,7 +22,8 @@ fn what_a_replica_costs_decides_not_one_of_the_two_prices() {
         offer.ask = Ask { memory, cpu };
         offer
     };
-    // A replica of 2 GiB and half a processor: 2·10 + ½·100 = 70, 2·30 + ½·4 = 62, 2·20 + ½·50 = 65.
+    // A replica of 2 GiB whose worker computes on one processor, though half of it is reserved: 2·10 + 100 = 120,
+    // 2·30 + 4 = 64, 2·20 + 50 = 90.
     world.offers([ask(1, 10, 100), ask(2, 30, 4), ask(3, 20, 50)]);
     let mut order = order(1, 2 << 30, 3);
     order.version.cpu_milli = 500;

@@ -30,7 +30,7 @@ impl Model {
         let Ask { memory, cpu } = site.offer.ask;
         let gib = 1u128 << 30;
         let cost = u128::from(memory) * u128::from(version.memory_bytes) * 1000
-            + u128::from(cpu) * u128::from(version.cpu_milli) * gib;
+            + u128::from(cpu) * u128::from(version.cpu_milli.max(1000)) * gib;
         (cost, 10_000 - site.offer.score, site.offer.node)
     }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::platform::Platform;
 
 impl Platform {
-    /// The most that a lease may cost which runs the job.
+    /// The most that a second may cost of the lease that runs the job, 1024ths of a micro-unit.
     pub(super) async fn price_ceiling(
         &self,
         organisation: &OrganisationName,
@@ -25,12 +25,11 @@ impl Platform {
     }
 }
 
-/// A job holds the function's memory for at most its timeout, and a lease costs its price per GiB and second: the highest
-/// price at which that stays within `max_price`, micro-units.
+/// A job computes for at most its function's timeout: the most that a second of that may cost, memory and processor together, so
+/// that it stays within `max_price`, micro-units.
 fn ceiling(max_price: u64, manifest: &FunctionManifest) -> u64 {
-    let bytes = u128::from(manifest.limits.memory.bytes()).max(1);
     let millis = manifest.limits.timeout.duration().as_millis().max(1);
-    let highest = u128::from(max_price) * (1 << 30) * 1000 / (bytes * millis);
+    let highest = u128::from(max_price) * 1024 * 1000 / millis;
     u64::try_from(highest)
         .unwrap_or(u64::MAX)
         .min(i64::MAX as u64)

@@ -44,7 +44,7 @@ impl Platform {
             self.webhooks.check(webhook)?;
         }
         self.check_version(&key.organisation, &request).await?;
-        let max_lease_price = self.price_ceiling(&key.organisation, &request).await?;
+        let max_second_cost = self.price_ceiling(&key.organisation, &request).await?;
         let mut salt = [0; 32];
         getrandom::fill(&mut salt)?;
         let carried = request.input.carried(salt);
@@ -62,7 +62,7 @@ impl Platform {
             digest: request.digest,
             fingerprint,
             progress: Progress::new(now, request.deadline_ms),
-            max_lease_price,
+            max_second_cost,
             webhook: request.webhook.clone(),
             result_key: request.input.result_key(),
             chain: request.chain,

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use nacre_ledger::{Amount, Budget, Rate};
+use nacre_ledger::{Agreement, Amount, Budget, Offer, Rate};
+use nacre_protocol::ids::LeaseId;
 
 use super::Platform;
 use crate::error::Error;
 use crate::platform::Changed;
 use crate::store::Transaction;
 use crate::store::ledger::spending::{self, Stop};
-use crate::store::ledger::terms::{self, Granted, Terms};
-use crate::wakers::Topic;
+use crate::store::ledger::terms::{self, Asked, Granted, Terms};
+use crate::store::ledger::{journal_time, rates};
 
 /// Workers that an enclave runs for one function.
 const WORKERS: u32 = 1;
@@ -19,8 +20,9 @@ const WORKERS: u32 = 1;
 const CARRIED_A_SECOND: u64 = 16 << 20;
 
 impl Platform {
-    /// Belongs to every transaction that may have changed leases: new ones get their terms, and what they can cost is set
-    /// aside. A function for which that cannot be done loses its leases before any node has heard of them.
+    /// Belongs to every transaction that may have changed leases: new ones get their terms, those whose term began anew another
+    /// agreement where it differs, and what they can cost is set aside. A function for which that cannot be done loses its
+    /// leases before any node has heard of them.
     pub(in crate::platform) async fn cover_leases(
         &self,
         tx: &mut Transaction,
@@ -28,8 +30,7 @@ impl Platform {
     ) -> Result<Changed, Error> {
         let now = self.clock.now_ms();
         loop {
-            let of_leases = |topic: &Topic| matches!(topic, Topic::Desired(_));
-            if !changed.0.iter().any(of_leases) {
+            if !changed.may_be_of_leases() {
                 return Ok(changed);
             }
             terms::note_ended(tx, now).await?;
@@ -37,7 +38,10 @@ impl Platform {
             for granted in terms::missing(tx).await? {
                 // It was ordered anew.
                 stops.extend(spending::stopped(tx, &granted.function).await?);
-                terms::insert(tx, &self.agree(granted)).await?;
+                self.agree(tx, granted).await?;
+            }
+            for (lease, asked) in terms::renewed(tx).await? {
+                self.agree_anew(tx, &lease, &asked, now).await?;
             }
             let short = terms::short(tx).await?;
             stops.extend(self.top_up(tx, short, now).await?);
@@ -85,31 +89,63 @@ impl Platform {
         Ok(stops)
     }
 
-    fn agree(&self, granted: Granted) -> Terms {
-        let rules = &self.ledger_rules;
-        let (gib_second, cpu_second) = granted.price;
-        let rate = Rate {
-            gib_second,
-            cpu_second,
-            gib_carried: rules.gib_carried,
-        };
-        let bytes = CARRIED_A_SECOND.saturating_mul(rules.hold.as_secs());
-        let hold = Budget::exposure(rate, granted.reserved, WORKERS, rules.hold, bytes);
-        Terms {
+    /// The first agreement of a lease.
+    async fn agree(&self, tx: &mut Transaction, granted: Granted) -> Result<(), Error> {
+        let agreement = Agreement::first(self.offer(&granted.asked), granted.granted_ms);
+        let terms = Terms {
             lease: granted.lease,
             function: granted.function,
             customer: granted.customer,
             node: granted.node,
             operator: granted.operator,
-            reserved: granted.reserved,
+            hold: agreement.hold,
+            held: Amount::ZERO,
+            granted_ms: granted.granted_ms,
+            until_ms: granted.asked.until_ms,
+            ended_ms: None,
+            settled_ms: None,
+        };
+        terms::insert(tx, &terms).await?;
+        Ok(rates::insert(tx, &terms.lease, &agreement).await?)
+    }
+
+    /// Another term: another agreement, if it is at another price or under other rules of the platform.
+    async fn agree_anew(
+        &self,
+        tx: &mut Transaction,
+        lease: &LeaseId,
+        asked: &Asked,
+        now_ms: u64,
+    ) -> Result<(), Error> {
+        let last = rates::last(tx, lease).await?;
+        let last = last.ok_or(Error::Internal("a lease without an agreement"))?;
+        let at = journal_time(tx, now_ms).await?;
+        let lag = u64::try_from(self.ledger_rules.hold.as_millis()).unwrap_or(u64::MAX);
+        let next = last.next(self.offer(asked), at, lag);
+        if let Some(next) = &next {
+            rates::insert(tx, lease, next).await?;
+            let (number, from) = (next.number, next.from_ms);
+            tracing::info!(%lease, number, from, "agreed anew");
+        }
+        let hold = next.map_or(last.hold, |next| next.hold);
+        Ok(terms::renew(tx, lease, asked.until_ms, hold).await?)
+    }
+
+    /// What the market asks, under the platform's rules of today.
+    fn offer(&self, asked: &Asked) -> Offer {
+        let rules = &self.ledger_rules;
+        let rate = Rate {
+            gib_carried: rules.gib_carried,
+            ..asked.rate
+        };
+        let bytes = CARRIED_A_SECOND.saturating_mul(rules.hold.as_secs());
+        let hold = Budget::exposure(rate, asked.reserved, WORKERS, rules.hold, bytes);
+        Offer {
+            reserved: asked.reserved,
             rate,
             fee: rules.fee,
             // A price beyond counting is covered by nothing.
             hold: hold.unwrap_or(Amount::from_micros(i64::MAX)),
-            held: Amount::ZERO,
-            granted_ms: granted.granted_ms,
-            ended_ms: None,
-            settled_ms: None,
         }
     }
 }

@@ -166,6 +166,9 @@ fn line(line: Line) -> InvoiceLine {
     InvoiceLine {
         function: line.function,
         lease: line.lease,
+        agreement: line.rate,
+        price: line.gib_second,
+        cpu_price: line.cpu_second,
         receipts: line.receipts,
         compute_micros: line.compute_micros,
         bytes: line.bytes,

@@ -4,6 +4,12 @@
 //! of a boot. A job is a call like any other: the enclave counts it under the lease that it ran on, so it is paid by that
 //! lease's receipts and has no entry of its own; it is only refused where its function is stopped.
 //!
+//! **At which price.** A second in the model costs the lease's memory and the processor that its worker computes on. A lease's term
+//! may begin anew at the node's ask of that day; then another agreement is kept ([`cover`]), in the transaction that renews it.
+//! Which one counts for a receipt follows from when it must have been signed ([`nacre_ledger::Agreement`]): a cheaper one at once, a
+//! dearer one after the time that `hold` gives a use to be booked. The receipt keeps the agreement's number, invoices have a line
+//! for each, and a receipt that comes again changes nothing.
+//!
 //! **How a cap holds.** While a lease runs, the most that it can cost until its next receipts are booked is set aside for it
 //! ([`cover`]). A receipt is charged what it costs, but never more than is set aside for its lease and left under every cap;
 //! so what is charged never passes a cap, whatever comes late or out of turn. Where the next use can no longer be set aside
@@ -13,6 +19,7 @@
 mod accounts;
 mod cover;
 mod invoices;
+mod payouts;
 mod slashes;
 mod stops;
 mod usage;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nacre_ledger::{
-    Account, Amount, Cause, Customer, Entry, EntryError, Incident, Posting, Sequence, Standing,
-    Usage,
+    Account, Agreement, Amount, Cause, Customer, Entry, EntryError, Fee, Incident, Posting,
+    Sequence, Standing, Usage,
 };
 use nacre_protocol::api::jobs::ReportUsage;
 use nacre_protocol::ids::{BootId, LeaseId, NodeId};
@@ -16,7 +16,7 @@ use crate::platform::Changed;
 use crate::store::ledger::spending::Stop;
 use crate::store::ledger::terms::{self, Terms};
 use crate::store::ledger::usage::{self, Taken};
-use crate::store::ledger::{balance, book, journal_time, spending};
+use crate::store::ledger::{balance, book, journal_time, rates, spending};
 use crate::store::{Transaction, commit};
 
 /// Most receipts of one report.
@@ -36,15 +36,7 @@ impl Platform {
         }
         let now = self.clock.now_ms();
         let mut tx = self.store.write().await?;
-        let at = journal_time(&mut tx, now).await?;
-        let mut desk = Desk {
-            platform: self,
-            node,
-            at_ms: at,
-            sequences: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            stops: Vec::new(),
-        };
+        let mut desk = Desk::open(self, &mut tx, node, &receipts, now).await?;
         let taken = desk.take_all(&mut tx, &receipts).await;
         let jump = match taken {
             Err(Error::Ledger(jump @ LedgerError::Jump(_))) => Some(jump),
@@ -115,7 +107,34 @@ struct Desk<'a> {
     stops: Vec<Stop>,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    /// Its time is not before that of anything that came of these boots: what dates a receipt does not go back, whatever the
+    /// clocks of several control planes say.
+    async fn open(
+        platform: &'a Platform,
+        tx: &mut Transaction,
+        node: NodeId,
+        receipts: &[SignedUsage],
+        now_ms: u64,
+    ) -> Result<Self, Error> {
+        let mut at_ms = journal_time(tx, now_ms).await?;
+        let mut sequences = BTreeMap::new();
+        let boots = receipts.iter().map(|signed| signed.receipt.boot_id);
+        for boot in boots.collect::<BTreeSet<_>>() {
+            let sequence = usage::sequence(tx, &boot).await?;
+            at_ms = at_ms.max(sequence.latest_ms());
+            sequences.insert(boot, sequence);
+        }
+        Ok(Self {
+            platform,
+            node,
+            at_ms,
+            sequences,
+            touched: BTreeSet::new(),
+            stops: Vec::new(),
+        })
+    }
+
     async fn take_all(
         &mut self,
         tx: &mut Transaction,
@@ -123,13 +142,8 @@ impl Desk<'_> {
     ) -> Result<(), Error> {
         for signed in receipts {
             let (boot, seq) = (signed.receipt.boot_id, signed.receipt.seq);
-            let mut sequence = match self.sequences.remove(&boot) {
-                Some(sequence) => sequence,
-                None => usage::sequence(tx, &boot).await?,
-            };
-            let taken = sequence.take(seq);
-            self.sequences.insert(boot, sequence);
-            let (standing, gap) = match taken {
+            let sequence = self.sequences.entry(boot).or_default();
+            let (standing, gap) = match sequence.take(seq, self.at_ms) {
                 Ok(taken) => taken,
                 Err(jump) => {
                     self.incident(tx, &boot, &jump).await?;
@@ -140,7 +154,7 @@ impl Desk<'_> {
                 self.incident(tx, &boot, &gap).await?;
             }
             match standing {
-                Standing::New => self.take(tx, signed).await?,
+                Standing::New { signed_by_ms } => self.take(tx, signed, signed_by_ms).await?,
                 Standing::Known => {
                     let known = usage::get(tx, &boot, seq).await?;
                     if known.is_none_or(|known| known.signed.receipt != signed.receipt) {
@@ -172,14 +186,25 @@ impl Desk<'_> {
         self.platform.stop_functions(tx, &stops, self.at_ms).await
     }
 
-    async fn take(&mut self, tx: &mut Transaction, signed: &SignedUsage) -> Result<(), Error> {
+    async fn take(
+        &mut self,
+        tx: &mut Transaction,
+        signed: &SignedUsage,
+        signed_by_ms: u64,
+    ) -> Result<(), Error> {
         let receipt = &signed.receipt;
-        let (cost, charged) = match self.terms_of(tx, receipt).await? {
-            None => (Amount::ZERO, Amount::ZERO),
-            Some(terms) => self.charge(tx, receipt, &terms).await?,
+        let (rate, cost, charged) = match self.terms_of(tx, receipt).await? {
+            None => (None, Amount::ZERO, Amount::ZERO),
+            Some(terms) => {
+                let agreed = rates::charged_by(tx, &terms.lease, signed_by_ms).await?;
+                let agreed = agreed.ok_or(Error::Internal("a lease without an agreement"))?;
+                let (cost, charged) = self.charge(tx, receipt, &terms, &agreed).await?;
+                (Some(agreed.number), cost, charged)
+            }
         };
         let taken = Taken {
             signed: *signed,
+            rate,
             cost,
             charged,
             booked_ms: self.at_ms,
@@ -216,13 +241,13 @@ impl Desk<'_> {
         tx: &mut Transaction,
         receipt: &UsageReceipt,
         terms: &Terms,
+        agreed: &Agreement,
     ) -> Result<(Amount, Amount), Error> {
         let used = Usage {
             compute_micros: receipt.compute_micros.into(),
             bytes: receipt.bytes_in.saturating_add(receipt.bytes_out),
         };
-        let cost = terms.rate.cost(terms.reserved, used);
-        let cost = cost.unwrap_or(Amount::from_micros(i64::MAX));
+        let cost = agreed.cost(used).unwrap_or(Amount::from_micros(i64::MAX));
         let room = self
             .platform
             .room(tx, &terms.customer, &terms.function, self.at_ms)
@@ -238,7 +263,8 @@ impl Desk<'_> {
             terms::set_held(tx, &terms.lease, rest).await?;
             let (customer, function) = (&terms.customer, &terms.function);
             spending::add(tx, customer, function, self.at_ms, charged).await?;
-            let entry = self.entry(tx, receipt, terms, charged).await?;
+            let entry = self.entry(tx, receipt, terms, agreed.fee, charged);
+            let entry = entry.await?;
             if !book(tx, &entry).await? {
                 return Err(Error::Internal("usage was booked that never came"));
             }
@@ -262,12 +288,13 @@ impl Desk<'_> {
         tx: &mut Transaction,
         receipt: &UsageReceipt,
         terms: &Terms,
+        fee: Fee,
         charged: Amount,
     ) -> Result<Entry, Error> {
         let customer: &Customer = &terms.customer;
         let own = Account::Customer(customer.clone());
         let paid = balance(tx, &own).await?.max(Amount::ZERO).min(charged);
-        let (operator, platform) = terms.fee.split(charged);
+        let (operator, platform) = fee.split(charged);
         let gives = |amount: Amount| Amount::ZERO.minus(amount);
         let parts = [
             (own, gives(paid)),

@@ -67,7 +67,7 @@ pub(super) fn job(row: &AnyRow) -> Result<JobRow, StoreError> {
         digest: row.parsed("digest")?,
         fingerprint: row.text("fingerprint")?,
         progress: progress(row)?,
-        max_lease_price: row.number_opt("max_lease_price")?,
+        max_second_cost: row.number_opt("max_second_cost")?,
         webhook: row.text_opt("webhook")?,
         result_key: row
             .text_opt("result_key")?

@@ -20,18 +20,23 @@ pub(crate) struct Issued {
     pub issued_ms: u64,
 }
 
-/// What was charged under one lease.
+/// What was charged by one agreement for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub function: FunctionName,
     pub lease: LeaseId,
+    /// The number of the agreement.
+    pub rate: u32,
+    /// Its prices.
+    pub gib_second: u64,
+    pub cpu_second: u64,
     pub receipts: u64,
     pub compute_micros: u64,
     pub bytes: u64,
     pub amount: Amount,
 }
 
-/// Sums over the receipts that were taken in a span, by function and lease.
+/// Sums over the receipts that were taken in a span and that somebody pays for, by function, lease and agreement.
 pub(crate) async fn sums(
     on: &mut Connection,
     customer: &Customer,
@@ -39,13 +44,15 @@ pub(crate) async fn sums(
     to_ms: u64,
 ) -> Result<Vec<Line>, StoreError> {
     let rows = query(
-        "SELECT t.function, t.lease, COUNT(*) AS receipts,
+        "SELECT t.function, t.lease, a.number AS rate, a.gib_second, a.cpu_second, COUNT(*) AS receipts,
                 CAST(SUM(r.compute_micros) AS BIGINT) AS compute_micros,
                 CAST(SUM(r.bytes_in + r.bytes_out) AS BIGINT) AS bytes,
                 CAST(SUM(r.charged) AS BIGINT) AS amount
          FROM usage_receipts r JOIN lease_terms t ON t.lease = r.lease
+         JOIN lease_rates a ON a.lease = r.lease AND a.number = r.rate
          WHERE t.customer = $1 AND r.booked_ms >= $2 AND r.booked_ms < $3
-         GROUP BY t.function, t.lease ORDER BY t.function, t.lease",
+         GROUP BY t.function, t.lease, a.number, a.gib_second, a.cpu_second
+         ORDER BY t.function, t.lease, a.number",
     )
     .bind(customer.as_str())
     .bind(big(from_ms)?)
@@ -64,7 +71,7 @@ pub(crate) async fn due(
 ) -> Result<Vec<Customer>, StoreError> {
     let rows = query(
         "SELECT DISTINCT t.customer FROM usage_receipts r JOIN lease_terms t ON t.lease = r.lease
-         WHERE r.booked_ms >= $1 AND r.booked_ms < $2 AND NOT EXISTS (
+         WHERE r.rate IS NOT NULL AND r.booked_ms >= $1 AND r.booked_ms < $2 AND NOT EXISTS (
              SELECT 1 FROM invoices i WHERE i.customer = t.customer AND i.period = $3)
          ORDER BY t.customer",
     )
@@ -80,7 +87,7 @@ pub(crate) async fn due(
 pub(crate) async fn first_open(on: &mut Connection) -> Result<Option<u64>, StoreError> {
     let row = query(
         "SELECT MIN(booked_ms) AS first FROM usage_receipts
-         WHERE booked_ms >= COALESCE((SELECT MAX(to_ms) FROM invoices), 0)",
+         WHERE rate IS NOT NULL AND booked_ms >= COALESCE((SELECT MAX(to_ms) FROM invoices), 0)",
     )
     .fetch_one(on)
     .await?;
@@ -107,13 +114,17 @@ pub(crate) async fn issue(
     .await?;
     for line in lines {
         query(
-            "INSERT INTO invoice_lines (customer, period, function, lease, receipts, compute_micros,
-                 bytes, amount) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO invoice_lines (customer, period, function, lease, rate, gib_second, cpu_second,
+                 receipts, compute_micros, bytes, amount)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(issued.customer.as_str())
         .bind(&issued.period)
         .bind(line.function.as_str())
         .bind(line.lease.to_string())
+        .bind(i64::from(line.rate))
+        .bind(big(line.gib_second)?)
+        .bind(big(line.cpu_second)?)
         .bind(big(line.receipts)?)
         .bind(big(line.compute_micros)?)
         .bind(big(line.bytes)?)
@@ -145,7 +156,8 @@ pub(crate) async fn lines(
     period: &str,
 ) -> Result<Vec<Line>, StoreError> {
     let rows = query(
-        "SELECT * FROM invoice_lines WHERE customer = $1 AND period = $2 ORDER BY function, lease",
+        "SELECT * FROM invoice_lines WHERE customer = $1 AND period = $2
+         ORDER BY function, lease, rate",
     )
     .bind(customer.as_str())
     .bind(period)
@@ -188,6 +200,9 @@ fn read_line(row: &AnyRow) -> Result<Line, StoreError> {
     Ok(Line {
         function: row.parsed("function")?,
         lease: row.parsed("lease")?,
+        rate: row.number("rate")?,
+        gib_second: row.number("gib_second")?,
+        cpu_second: row.number("cpu_second")?,
         receipts: row.number("receipts")?,
         compute_micros: row.number("compute_micros")?,
         bytes: row.number("bytes")?,

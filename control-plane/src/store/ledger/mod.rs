@@ -2,6 +2,8 @@
 //! ([`super::Store::write`]), so that what is read before an entry still holds when it is booked.
 
 pub(crate) mod invoices;
+pub(crate) mod payouts;
+pub(crate) mod rates;
 pub(crate) mod slashes;
 pub(crate) mod spending;
 pub(crate) mod terms;

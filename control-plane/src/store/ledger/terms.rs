@@ -1,6 +1,6 @@
-//! What was agreed for each lease.
+//! For whom each lease runs, and who is paid for it. What it costs is in [`super::rates`].
 
-use nacre_ledger::{Amount, Customer, Fee, Rate, Reserved};
+use nacre_ledger::{Amount, Customer, Rate, Reserved};
 use nacre_protocol::ids::{FunctionName, LeaseId, NodeId, OperatorId};
 use sqlx::any::AnyRow;
 use sqlx::query;
@@ -8,7 +8,7 @@ use sqlx::query;
 use super::amount;
 use crate::store::{Connection, RowExt as _, StoreError, big};
 
-/// Who pays whom for a lease, and how much.
+/// Who pays whom for a lease.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub lease: LeaseId,
@@ -16,16 +16,24 @@ pub(crate) struct Terms {
     pub customer: Customer,
     pub node: NodeId,
     pub operator: OperatorId,
-    pub reserved: Reserved,
-    pub rate: Rate,
-    pub fee: Fee,
     /// What is to be set aside while it runs.
     pub hold: Amount,
     /// What is set aside.
     pub held: Amount,
     pub granted_ms: u64,
+    /// The end of the term that its last agreement was made for, as the market said it.
+    pub until_ms: u64,
     pub ended_ms: Option<u64>,
     pub settled_ms: Option<u64>,
+}
+
+/// What the market says that a lease has and costs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub reserved: Reserved,
+    /// Bytes carried cost what the platform asks, not the node: nothing here.
+    pub rate: Rate,
+    pub until_ms: u64,
 }
 
 /// A lease that was granted and has no terms yet.
@@ -36,17 +44,14 @@ pub(crate) struct Granted {
     pub customer: Customer,
     pub node: NodeId,
     pub operator: OperatorId,
-    pub reserved: Reserved,
-    /// Micro-units per GiB-second and per processor-second.
-    pub price: (u64, u64),
+    pub asked: Asked,
     pub granted_ms: u64,
 }
 
 /// Leases without terms.
 pub(crate) async fn missing(on: &mut Connection) -> Result<Vec<Granted>, StoreError> {
     let rows = query(
-        "SELECT l.id, l.function, l.node, l.memory_bytes, l.price, l.granted_ms, n.operator,
-                f.organisation AS customer
+        "SELECT l.*, n.operator, f.organisation AS customer
          FROM leases l JOIN nodes n ON n.id = l.node JOIN functions f ON f.name = l.function
          WHERE l.ended_ms IS NULL AND NOT EXISTS (SELECT 1 FROM lease_terms t WHERE t.lease = l.id)
          ORDER BY l.granted_ms, l.id",
@@ -61,38 +66,88 @@ pub(crate) async fn missing(on: &mut Connection) -> Result<Vec<Granted>, StoreEr
                 customer: row.parsed("customer")?,
                 node: row.parsed("node")?,
                 operator: row.parsed("operator")?,
-                reserved: Reserved {
-                    memory_bytes: row.number("memory_bytes")?,
-                    cpu_milli: 0,
-                },
-                price: (row.number("price")?, 0),
+                asked: read_asked(row)?,
                 granted_ms: row.number("granted_ms")?,
             })
         })
         .collect()
 }
 
+/// Leases that run another term than their last agreement was made for.
+pub(crate) async fn renewed(on: &mut Connection) -> Result<Vec<(LeaseId, Asked)>, StoreError> {
+    let rows = query(
+        "SELECT l.* FROM leases l JOIN lease_terms t ON t.lease = l.id
+         WHERE l.ended_ms IS NULL AND t.settled_ms IS NULL AND COALESCE(l.until_ms, 0) <> t.until_ms
+         ORDER BY l.id",
+    )
+    .fetch_all(on)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.parsed("id")?, read_asked(row)?)))
+        .collect()
+}
+
+/// Leases that run, and what the market says of them.
+pub(crate) async fn open(on: &mut Connection) -> Result<Vec<(LeaseId, Asked)>, StoreError> {
+    let rows = query("SELECT * FROM leases WHERE ended_ms IS NULL ORDER BY id")
+        .fetch_all(on)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.parsed("id")?, read_asked(row)?)))
+        .collect()
+}
+
+fn read_asked(row: &AnyRow) -> Result<Asked, StoreError> {
+    Ok(Asked {
+        reserved: Reserved {
+            memory_bytes: row.number("memory_bytes")?,
+            cpu_milli: row.number("cpu_milli")?,
+        },
+        rate: Rate {
+            gib_second: row.number("price")?,
+            cpu_second: row.number("cpu_price")?,
+            gib_carried: 0,
+        },
+        until_ms: row.number_opt("until_ms")?.unwrap_or_default(),
+    })
+}
+
 /// Keeps the terms of a lease.
 pub(crate) async fn insert(on: &mut Connection, terms: &Terms) -> Result<(), StoreError> {
     query(
-        "INSERT INTO lease_terms (lease, function, customer, node, operator, memory_bytes, cpu_milli,
-             gib_second, cpu_second, gib_carried, fee, hold, held, granted_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "INSERT INTO lease_terms (lease, function, customer, node, operator, hold, held, granted_ms,
+             until_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(terms.lease.to_string())
     .bind(terms.function.as_str())
     .bind(terms.customer.as_str())
     .bind(terms.node.to_string())
     .bind(terms.operator.to_string())
-    .bind(big(terms.reserved.memory_bytes)?)
-    .bind(i64::from(terms.reserved.cpu_milli))
-    .bind(big(terms.rate.gib_second)?)
-    .bind(big(terms.rate.cpu_second)?)
-    .bind(big(terms.rate.gib_carried)?)
-    .bind(i64::from(terms.fee.basis_points()))
     .bind(terms.hold.micros())
     .bind(terms.held.micros())
     .bind(big(terms.granted_ms)?)
+    .bind(big(terms.until_ms)?)
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a lease's last agreement is for this term, and what is to be set aside for it now. What is set aside beyond
+/// that is given back.
+pub(crate) async fn renew(
+    on: &mut Connection,
+    lease: &LeaseId,
+    until_ms: u64,
+    hold: Amount,
+) -> Result<(), StoreError> {
+    query(
+        "UPDATE lease_terms SET until_ms = $1, hold = $2,
+             held = CASE WHEN held > $2 THEN $2 ELSE held END
+         WHERE lease = $3",
+    )
+    .bind(big(until_ms)?)
+    .bind(hold.micros())
+    .bind(lease.to_string())
     .execute(on)
     .await?;
     Ok(())
@@ -227,26 +282,16 @@ pub(crate) async fn settle(
 }
 
 fn read(row: &AnyRow) -> Result<Terms, StoreError> {
-    let fee = Fee::from_basis_points(row.number("fee")?);
     Ok(Terms {
         lease: row.parsed("lease")?,
         function: row.parsed("function")?,
         customer: row.parsed("customer")?,
         node: row.parsed("node")?,
         operator: row.parsed("operator")?,
-        reserved: Reserved {
-            memory_bytes: row.number("memory_bytes")?,
-            cpu_milli: row.number("cpu_milli")?,
-        },
-        rate: Rate {
-            gib_second: row.number("gib_second")?,
-            cpu_second: row.number("cpu_second")?,
-            gib_carried: row.number("gib_carried")?,
-        },
-        fee: fee.map_err(|_| StoreError::Corrupt("fee"))?,
         hold: amount(row, "hold")?,
         held: amount(row, "held")?,
         granted_ms: row.number("granted_ms")?,
+        until_ms: row.number("until_ms")?,
         ended_ms: row.number_opt("ended_ms")?,
         settled_ms: row.number_opt("settled_ms")?,
     })

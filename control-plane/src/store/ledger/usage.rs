@@ -1,6 +1,6 @@
 //! Usage receipts, and the numbers that they came with.
 
-use nacre_ledger::{Amount, Sequence};
+use nacre_ledger::{Amount, Gap, Sequence};
 use nacre_protocol::encoding::{array_from_base64url, base64url};
 use nacre_protocol::ids::{BootId, NodeId};
 use nacre_protocol::usage::{SignedUsage, UsageReceipt};
@@ -15,6 +15,8 @@ use crate::store::{Connection, RowExt as _, StoreError, big};
 #[derive(Debug, Clone)]
 pub(crate) struct Taken {
     pub signed: SignedUsage,
+    /// The number of the agreement that it was charged by; none where nobody pays for it.
+    pub rate: Option<u32>,
     pub cost: Amount,
     pub charged: Amount,
     pub booked_ms: u64,
@@ -40,22 +42,27 @@ pub(crate) async fn boot(
 
 /// The numbers of a boot that came so far.
 pub(crate) async fn sequence(on: &mut Connection, boot: &BootId) -> Result<Sequence, StoreError> {
-    let row = query("SELECT due FROM usage_sequences WHERE boot_id = $1")
+    let row = query("SELECT due, latest_ms FROM usage_sequences WHERE boot_id = $1")
         .bind(boot.to_string())
         .fetch_optional(&mut *on)
         .await?;
     let Some(row) = row else {
         return Ok(Sequence::default());
     };
-    let gaps = query("SELECT first_seq, last_seq FROM usage_gaps WHERE boot_id = $1")
+    let gaps = query("SELECT first_seq, last_seq, noted_ms FROM usage_gaps WHERE boot_id = $1")
         .bind(boot.to_string())
         .fetch_all(on)
         .await?;
-    let gaps = gaps
-        .iter()
-        .map(|row| Ok((row.number("first_seq")?, row.number("last_seq")?)));
-    let gaps = gaps.collect::<Result<Vec<(u64, u64)>, StoreError>>()?;
-    Ok(Sequence::restore(row.number("due")?, gaps))
+    let gaps = gaps.iter().map(|row| {
+        Ok(Gap {
+            from: row.number("first_seq")?,
+            to: row.number("last_seq")?,
+            noted_ms: row.number("noted_ms")?,
+        })
+    });
+    let gaps = gaps.collect::<Result<Vec<_>, StoreError>>()?;
+    let (due, latest) = (row.number("due")?, row.number("latest_ms")?);
+    Ok(Sequence::restore(due, gaps, latest))
 }
 
 /// Keeps the numbers of a boot.
@@ -65,24 +72,28 @@ pub(crate) async fn keep_sequence(
     sequence: &Sequence,
 ) -> Result<(), StoreError> {
     query(
-        "INSERT INTO usage_sequences (boot_id, due) VALUES ($1, $2)
-         ON CONFLICT (boot_id) DO UPDATE SET due = excluded.due",
+        "INSERT INTO usage_sequences (boot_id, due, latest_ms) VALUES ($1, $2, $3)
+         ON CONFLICT (boot_id) DO UPDATE SET due = excluded.due, latest_ms = excluded.latest_ms",
     )
     .bind(boot.to_string())
     .bind(big(sequence.due())?)
+    .bind(big(sequence.latest_ms())?)
     .execute(&mut *on)
     .await?;
     query("DELETE FROM usage_gaps WHERE boot_id = $1")
         .bind(boot.to_string())
         .execute(&mut *on)
         .await?;
-    for (first, last) in sequence.gaps() {
-        query("INSERT INTO usage_gaps (boot_id, first_seq, last_seq) VALUES ($1, $2, $3)")
-            .bind(boot.to_string())
-            .bind(big(first)?)
-            .bind(big(last)?)
-            .execute(&mut *on)
-            .await?;
+    for gap in sequence.gaps() {
+        query(
+            "INSERT INTO usage_gaps (boot_id, first_seq, last_seq, noted_ms) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(boot.to_string())
+        .bind(big(gap.from)?)
+        .bind(big(gap.to)?)
+        .bind(big(gap.noted_ms)?)
+        .execute(&mut *on)
+        .await?;
     }
     Ok(())
 }
@@ -92,8 +103,8 @@ pub(crate) async fn insert(on: &mut Connection, taken: &Taken) -> Result<(), Sto
     let receipt = &taken.signed.receipt;
     query(
         "INSERT INTO usage_receipts (boot_id, seq, lease, caller, compute_micros, bytes_in, bytes_out,
-             signature, cost, charged, booked_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             signature, cost, charged, booked_ms, rate)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(receipt.boot_id.to_string())
     .bind(big(receipt.seq)?)
@@ -106,6 +117,7 @@ pub(crate) async fn insert(on: &mut Connection, taken: &Taken) -> Result<(), Sto
     .bind(taken.cost.micros())
     .bind(taken.charged.micros())
     .bind(big(taken.booked_ms)?)
+    .bind(taken.rate.map(i64::from))
     .execute(on)
     .await?;
     Ok(())
@@ -139,6 +151,24 @@ pub(crate) async fn after(
             .bind(i64::from(limit))
             .fetch_all(on)
             .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Receipts of a boot before a number, the highest first.
+pub(crate) async fn before(
+    on: &mut Connection,
+    boot: &BootId,
+    seq: u64,
+    limit: u32,
+) -> Result<Vec<Taken>, StoreError> {
+    let sql =
+        "SELECT * FROM usage_receipts WHERE boot_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+    let rows = query(sql)
+        .bind(boot.to_string())
+        .bind(big(seq)?)
+        .bind(i64::from(limit))
+        .fetch_all(on)
+        .await?;
     rows.iter().map(read).collect()
 }
 
@@ -193,6 +223,7 @@ fn read(row: &AnyRow) -> Result<Taken, StoreError> {
             signature: array_from_base64url(&signature)
                 .map_err(|_| StoreError::Corrupt("signature"))?,
         },
+        rate: row.number_opt("rate")?,
         cost: amount(row, "cost")?,
         charged: amount(row, "charged")?,
         booked_ms: row.number("booked_ms")?,

@@ -67,13 +67,14 @@ async fn leases(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String
             _ => "loading",
         };
         tables.insert(format!(
-            "{} of {} ({}) on {}, {} bytes at {} until {}, {phase}",
+            "{} of {} ({}) on {}, {} bytes at {} and {} until {}, {phase}",
             row.text("id")?,
             row.text("function")?,
             row.text("deployment")?,
             row.text("node")?,
             row.number::<u64>("memory_bytes")?,
             row.number::<u64>("price")?,
+            row.number::<u64>("cpu_price")?,
             row.number_opt::<u64>("until_ms")?.unwrap_or_default(),
         ));
     }
@@ -84,13 +85,14 @@ async fn leases(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String
             Phase::Draining => "draining",
         };
         format!(
-            "{} of {} ({}) on {}, {} bytes at {} until {}, {phase}",
+            "{} of {} ({}) on {}, {} bytes at {} and {} until {}, {phase}",
             lease.id,
             lease.function,
             lease.version.deployment,
             lease.node,
             lease.version.memory_bytes,
             lease.price.memory,
+            lease.price.cpu,
             lease.until.0,
         )
     });
@@ -136,7 +138,7 @@ async fn functions(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<Str
 
 async fn nodes(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String>, StoreError> {
     let rows = query(
-        "SELECT id, price, leaves_ms, CASE WHEN online THEN 1 ELSE 0 END AS online FROM nodes",
+        "SELECT id, price, cpu_price, leaves_ms, CASE WHEN online THEN 1 ELSE 0 END AS online FROM nodes",
     )
     .fetch_all(on)
     .await?;
@@ -144,16 +146,19 @@ async fn nodes(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String>
     for row in &rows {
         let leaves: Option<u64> = row.number_opt("leaves_ms")?;
         tables.insert(format!(
-            "{} online {} at {} leaves {leaves:?}",
+            "{} online {} at {} and {} leaves {leaves:?}",
             row.text("id")?,
             row.flag("online")?,
             row.number::<u64>("price")?,
+            row.number::<u64>("cpu_price")?,
         ));
     }
     let log = scheduler.nodes().map(|node| {
         let leaves = node.leaves.map(|at| at.0);
-        let (online, price) = (node.online, node.ask.memory);
-        format!("{} online {online} at {price} leaves {leaves:?}", node.id)
+        let (online, ask) = (node.online, node.ask);
+        let (memory, cpu) = (ask.memory, ask.cpu);
+        let id = node.id;
+        format!("{id} online {online} at {memory} and {cpu} leaves {leaves:?}")
     });
     let mut found = Vec::new();
     compare(&mut found, "a node", tables, log.collect());

@@ -18,6 +18,8 @@ pub(crate) struct Concerned {
     pub nodes: BTreeSet<NodeId>,
     /// Deployments whose leases, replicas or reason changed.
     pub deployments: BTreeSet<DeploymentId>,
+    /// Whether the term of any lease began anew.
+    pub renewed: bool,
 }
 
 /// Writes what events say of nodes and orders beside what follows from them.
@@ -33,8 +35,13 @@ pub(crate) async fn note(
         | Event::NodeFailed { node } => load::of_node(on, node).await,
         Event::TenantWeighted { tenant, weight } => organisations::told(on, tenant, *weight).await,
         Event::AskChanged { node, ask } => {
-            let sql = "UPDATE nodes SET price = $1 WHERE id = $2";
-            set_of_node(on, sql, node, Some(ask.memory)).await
+            query("UPDATE nodes SET price = $1, cpu_price = $2 WHERE id = $3")
+                .bind(big(ask.memory)?)
+                .bind(big(ask.cpu)?)
+                .bind(node.to_string())
+                .execute(on)
+                .await?;
+            Ok(())
         }
         Event::NodeDrained { node, until } => {
             let sql = "UPDATE nodes SET leaves_ms = $1 WHERE id = $2";
@@ -131,13 +138,17 @@ async fn one(
             price,
             until,
         } => {
-            let sql = "UPDATE leases SET price = $1, until_ms = $2 WHERE id = $3";
-            query(sql)
+            let sql = "UPDATE leases SET price = $1, cpu_price = $2, until_ms = $3 WHERE id = $4
+                 RETURNING deployment";
+            let row = query(sql)
                 .bind(big(price.memory)?)
+                .bind(big(price.cpu)?)
                 .bind(big(until.0)?)
                 .bind(lease.to_string())
-                .execute(on)
+                .fetch_one(on)
                 .await?;
+            concerned.deployments.insert(row.parsed("deployment")?);
+            concerned.renewed = true;
         }
         Action::Drain { lease, .. } => {
             let sql = "UPDATE leases SET draining_ms = $1 WHERE id = $2 RETURNING deployment, node";
@@ -197,8 +208,9 @@ async fn one(
 async fn insert(on: &mut Connection, grant: &Grant, now_ms: u64) -> Result<(), StoreError> {
     query(
         "INSERT INTO leases
-             (id, deployment, function, node, memory_bytes, price, state, granted_ms, until_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, 'loading', $7, $8)",
+             (id, deployment, function, node, memory_bytes, price, state, granted_ms, until_ms,
+              cpu_price, cpu_milli)
+         VALUES ($1, $2, $3, $4, $5, $6, 'loading', $7, $8, $9, $10)",
     )
     .bind(grant.lease.to_string())
     .bind(grant.version.deployment.to_string())
@@ -208,6 +220,8 @@ async fn insert(on: &mut Connection, grant: &Grant, now_ms: u64) -> Result<(), S
     .bind(big(grant.price.memory)?)
     .bind(big(now_ms)?)
     .bind(big(grant.until.0)?)
+    .bind(big(grant.price.cpu)?)
+    .bind(i64::from(grant.version.busy_cpu_milli()))
     .execute(on)
     .await?;
     Ok(())

@@ -8,13 +8,14 @@ use sqlx::query;
 
 use crate::score::placed;
 use crate::store::deployments::read_state;
+use crate::store::orders::RESERVED_CPU;
 use crate::store::{Connection, RowExt as _, StoreError, big, orders, organisations};
 
 /// What is offered by nodes; SQLite's booleans cannot be read with them.
 macro_rules! nodes {
     ($which:literal) => {
         concat!(
-            "SELECT n.id, n.operator, n.region, n.memory_bytes, n.price, n.conduct, n.leaves_ms, u.score
+            "SELECT n.id, n.operator, n.region, n.memory_bytes, n.price, n.cpu_price, n.conduct, n.leaves_ms, u.score
              FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id ",
             $which
         )
@@ -111,12 +112,12 @@ fn read_lease(row: &AnyRow) -> Result<Grant, StoreError> {
             deployment: row.parsed("deployment")?,
             digest: row.parsed("digest")?,
             memory_bytes: row.number("memory_bytes")?,
-            cpu_milli: 0,
+            cpu_milli: RESERVED_CPU,
         },
         node: row.parsed("node")?,
         price: Ask {
             memory: row.number("price")?,
-            cpu: 0,
+            cpu: row.number("cpu_price")?,
         },
         // From before there were terms: over at once, and begun anew at the node's ask.
         until: Timestamp(row.number_opt("until_ms")?.unwrap_or_default()),
@@ -164,10 +165,10 @@ fn read_offer(row: &AnyRow) -> Result<Offer, StoreError> {
         operator: row.parsed("operator")?,
         region: Region(row.text("region")?),
         memory_bytes: row.number("memory_bytes")?,
-        cpu_milli: 0,
+        cpu_milli: RESERVED_CPU,
         ask: Ask {
             memory: row.number("price")?,
-            cpu: 0,
+            cpu: row.number("cpu_price")?,
         },
         score: placed(row.number_opt("score")?, row.number("conduct")?),
     })
