@@ -52,7 +52,7 @@ test: setup build contracts ## run every test (cargo-nextest if installed, else 
 	fi
 
 contracts: $(CONTRACTS)/node_modules/.package-lock.json ## build, lint and test the smart contracts
-	cd $(CONTRACTS) && npm run --silent lint && npm run --silent build && npm run --silent test
+	cd $(CONTRACTS) && npm run --silent lint && npm run --silent build && npm run --silent test && npm run --silent gas:check
 
 $(CONTRACTS)/node_modules/.package-lock.json: $(CONTRACTS)/package-lock.json
 	@command -v npm >/dev/null || { echo "contracts: npm is missing (Debian, Ubuntu: apt-get install nodejs npm; Node 20 or later)." >&2; exit 1; }

@@ -81,6 +81,7 @@ fn offer_again(platform: &Platform) -> anyhow::Result<(u16, String)> {
         offer: Offer {
             memory_bytes: 1 << 30,
             price: 1,
+            cpu_price: 0,
         },
         nonce,
         evidence,

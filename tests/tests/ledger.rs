@@ -14,6 +14,8 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 
 /// A unit per GiB-second: a millisecond of the function's 64 MiB costs 62.5 micro-units.
 const PRICE: &str = "1000000";
+/// Half a unit per CPU-second: a millisecond of the processor that it computes on costs 500.
+const CPU_PRICE: &str = "500000";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -41,6 +43,7 @@ fn an_invoice_is_what_the_calls_own_receipts_say_whatever_was_killed() -> anyhow
         site.call(&mut used)?;
     }
     site.is_invoiced(&used)?;
+    site.is_paid_out()?;
     site.audit(&site.data(), 0)?;
 
     let copy = tempfile::tempdir()?;
@@ -113,7 +116,7 @@ struct Used {
 
 impl Site {
     fn start() -> anyhow::Result<Self> {
-        let platform = Platform::start_with(&["--price", PRICE])?;
+        let platform = Platform::start_with(&["--price", PRICE, "--cpu-price", CPU_PRICE])?;
         let example = Example::load("iris-network")?;
         let digest = platform.deploy_example(&example.name)?;
         Ok(Self {
@@ -194,12 +197,33 @@ impl Site {
         let total: i64 = amounts.sum();
         ensure!(number(&invoice, "total")? == total, "{invoice}");
         // Each receipt is rounded up to a whole micro-unit.
-        let exact = i64::try_from(used.micros / 16)?;
+        let exact = i64::try_from(used.micros * 9 / 16)?;
         let receipts = lines.iter().filter_map(|line| line["receipts"].as_i64());
         let most = exact + 1 + receipts.sum::<i64>();
         ensure!((exact..=most).contains(&total), "{total}, not {exact}");
         let balance = self.platform.json(&["balance"])?;
         ensure!(number(&balance, "owed")? == total, "{balance}");
+        Ok(())
+    }
+
+    /// The operator asks for all that its node earned, and is paid it.
+    fn is_paid_out(&self) -> anyhow::Result<()> {
+        let owed = number(&self.platform.json(&["balance"])?, "owed")?;
+        let asked = self.platform.json(&["payout", "ask"])?;
+        ensure!(number(&asked, "amount")? == owed, "{asked}, of {owed}");
+        let mut admin = nacre(self.platform.home());
+        let id = asked["id"].as_str().context("no id")?;
+        let paid = admin
+            .args(["admin", "payout", "--reference", "r1", "--id", id, "--data"])
+            .arg(self.data())
+            .output()?;
+        ensure!(paid.status.success(), "{}", describe(&paid));
+        let listed = self.platform.json(&["payout", "list"])?;
+        let one = &listed[0];
+        ensure!(one["id"] == id && one["state"] == "paid", "{listed}");
+        let left = self.platform.json(&["payout", "balance"])?;
+        let (earned, paid) = (number(&left[0], "earned")?, number(&left[0], "paid")?);
+        ensure!((earned, paid) == (0, owed), "{left}");
         Ok(())
     }
 
