@@ -75,6 +75,24 @@ async fn a_cheaper_term_counts_at_once_and_less_is_set_aside() {
     site.check().await;
 }
 
+/// The clock of the control plane that booked it is ahead of the one that agrees anew.
+#[tokio::test]
+async fn what_was_booked_stays_with_its_agreement_whatever_the_clocks_say() {
+    let (mut site, mut node, lease) = start().await;
+    renew(&mut site, &mut node, 4).await;
+    site.server.pass(LAG);
+    // It costs nothing, so that no entry tells the time.
+    site.bring(&node, &[node.used(1, lease, 0)]).await;
+    for ahead in [
+        "UPDATE usage_receipts SET booked_ms = booked_ms + 3660000",
+        "UPDATE usage_sequences SET latest_ms = latest_ms + 3660000",
+    ] {
+        site.meddle(ahead).await;
+    }
+    renew(&mut site, &mut node, 2).await;
+    site.check().await;
+}
+
 #[tokio::test]
 async fn a_term_at_the_same_price_is_no_other_agreement() {
     let (mut site, mut node, _) = start().await;

@@ -11,7 +11,7 @@ use crate::platform::Changed;
 use crate::store::Transaction;
 use crate::store::ledger::spending::{self, Stop};
 use crate::store::ledger::terms::{self, Asked, Granted, Terms};
-use crate::store::ledger::{journal_time, rates};
+use crate::store::ledger::{journal_time, rates, usage};
 
 /// Workers that an enclave runs for one function.
 const WORKERS: u32 = 1;
@@ -119,7 +119,9 @@ impl Platform {
     ) -> Result<(), Error> {
         let last = rates::last(tx, lease).await?;
         let last = last.ok_or(Error::Internal("a lease without an agreement"))?;
-        let at = journal_time(tx, now_ms).await?;
+        // After all that was booked under the last one, whatever the clocks say and however long this waited for its turn.
+        let after = usage::latest_of(tx, lease).await?.saturating_add(1);
+        let at = journal_time(tx, now_ms).await?.max(after);
         let lag = u64::try_from(self.ledger_rules.hold.as_millis()).unwrap_or(u64::MAX);
         let next = last.next(self.offer(asked), at, lag);
         if let Some(next) = &next {

@@ -2,7 +2,7 @@
 
 use nacre_ledger::{Amount, Gap, Sequence};
 use nacre_protocol::encoding::{array_from_base64url, base64url};
-use nacre_protocol::ids::{BootId, NodeId};
+use nacre_protocol::ids::{BootId, LeaseId, NodeId};
 use nacre_protocol::usage::{SignedUsage, UsageReceipt};
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
@@ -63,6 +63,19 @@ pub(crate) async fn sequence(on: &mut Connection, boot: &BootId) -> Result<Seque
     let gaps = gaps.collect::<Result<Vec<_>, StoreError>>()?;
     let (due, latest) = (row.number("due")?, row.number("latest_ms")?);
     Ok(Sequence::restore(due, gaps, latest))
+}
+
+/// When a receipt of the lease's node came last, Unix milliseconds; 0 where none did.
+pub(crate) async fn latest_of(on: &mut Connection, lease: &LeaseId) -> Result<u64, StoreError> {
+    let row = query(
+        "SELECT CAST(COALESCE(MAX(s.latest_ms), 0) AS BIGINT) AS latest FROM usage_sequences s
+         JOIN boots b ON b.boot_id = s.boot_id JOIN lease_terms t ON t.node = b.node
+         WHERE t.lease = $1",
+    )
+    .bind(lease.to_string())
+    .fetch_one(on)
+    .await?;
+    row.number("latest")
 }
 
 /// Keeps the numbers of a boot.
