@@ -77,7 +77,7 @@ fn the_first_caller_of_a_function_that_sleeps_is_held_and_answered() -> anyhow::
     for _ in 0..2 {
         wait_for("it sleeps", DEADLINE, || {
             let function = platform.json(&["functions", &example.name]).ok()?;
-            let leases = function["deployment"]["leases"].as_array()?;
+            let leases = function[0]["deployment"]["leases"].as_array()?;
             leases.is_empty().then_some(())
         })?;
         let begun = Instant::now();
