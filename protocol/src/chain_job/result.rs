@@ -7,9 +7,9 @@ use crate::digest::Digest;
 use crate::eip712::{
     EthAddress, Word, keccak, point, recover_signer, sign_digest, typed_digest, word,
 };
-use crate::encoding::{base64url, from_base64url};
+use crate::encoding::base64url;
 use crate::job::JobSyntaxError;
-use crate::job::cbor::{Fields, encoded};
+use crate::job::cbor::{Fields, encoded, header_bytes};
 
 const TYPE: &[u8] = b"JobResult(uint256 jobId,bytes32 functionDigest,bytes32 inputHash,bytes32 outputHash,uint8 status,uint64 executedMs,address payee)";
 const WHAT: &str = "chain result";
@@ -219,11 +219,7 @@ impl SignedChainResult {
     ///
     /// When it is not base64url of the one encoding.
     pub fn from_header(value: &str) -> Result<Self, JobSyntaxError> {
-        if value.len() > MAX * 4 / 3 + 4 {
-            return Err(JobSyntaxError::new(WHAT, "too long"));
-        }
-        let bytes = from_base64url(value);
-        Self::decode(&bytes.map_err(|_| JobSyntaxError::new(WHAT, "not base64url"))?)
+        Self::decode(&header_bytes(WHAT, value, MAX)?)
     }
 
     /// The deterministic encoding.

@@ -7,6 +7,8 @@ use core::convert::Infallible;
 
 use minicbor::{Decoder, Encoder, encode};
 
+use crate::encoding::from_base64url;
+
 /// Bytes that are not what their media type says, in its one encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a {what}: {why}")]
@@ -39,6 +41,18 @@ pub(crate) fn encoded(more: usize, write: impl FnOnce(&mut Writer<'_>) -> Writte
             None => unreachable!("no custom encoder is called"),
         },
     }
+}
+
+/// What a header's value of at most `limit` bytes before base64url encodes.
+pub(crate) fn header_bytes(
+    what: &'static str,
+    value: &str,
+    limit: usize,
+) -> Result<Vec<u8>, JobSyntaxError> {
+    if value.len() > limit * 4 / 3 + 4 {
+        return Err(JobSyntaxError::new(what, "too long"));
+    }
+    from_base64url(value).map_err(|_| JobSyntaxError::new(what, "not base64url"))
 }
 
 /// Reads one map of a known number of fields whose keys are 1, 2, 3, …; the first field is the version, 1.

@@ -3,14 +3,14 @@
 use k256::ecdsa::SigningKey;
 
 use super::JobTerms;
-use super::cbor::{Fields, JobSyntaxError, encoded};
+use super::cbor::{Fields, JobSyntaxError, encoded, header_bytes};
 use crate::chain_job::ChainResultError;
 use crate::digest::Digest;
 use crate::eip712::{
     Word, keccak, nacre_domain, point, recover_signer, sign_digest, typed_digest, word,
     word_of_bytes,
 };
-use crate::encoding::{base64url, from_base64url};
+use crate::encoding::base64url;
 use crate::ids::JobId;
 
 const TYPE: &[u8] = b"JobReceipt(bytes16 jobId,bytes32 functionDigest,uint64 deadlineMs,bytes32 inputHash,bytes32 resultHash,uint16 status,uint64 finishedMs)";
@@ -156,11 +156,7 @@ impl SignedJobReceipt {
 
     /// Reads the header's value.
     pub fn from_header(value: &str) -> Result<Self, JobSyntaxError> {
-        if value.len() > MAX * 4 / 3 + 4 {
-            return Err(JobSyntaxError::new(WHAT, "too long"));
-        }
-        let bytes = from_base64url(value);
-        Self::decode(&bytes.map_err(|_| JobSyntaxError::new(WHAT, "not base64url"))?)
+        Self::decode(&header_bytes(WHAT, value, MAX)?)
     }
 
     /// The deterministic encoding.
