@@ -53,6 +53,9 @@ impl Watch {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if turn.looks_on(CARRIED.with(Cell::get), Instant::now()) {
             self.awake.notify_one();
+            drop(turn);
+            // The answer is made by somebody who may be waiting for this very core.
+            std::thread::yield_now();
         }
     }
 
