@@ -1,0 +1,1 @@
+//! Nacre's contracts from Rust: bindings, deployment, transactions (DESIGN §7).
