@@ -25,10 +25,14 @@ fn connections_without_end_leave_nothing_behind() -> anyhow::Result<()> {
     let enclave = site.platform.pid_of(Part::Enclave)?;
     let before = open_files(enclave)?;
     let (node, control) = (site.node()?, site.control()?);
-    for _ in 0..connections()? / 2 {
-        drop(TcpStream::connect(node)?);
+    let pairs = connections()? / 2;
+    let mut refused = 0;
+    for _ in 0..pairs {
+        // Who is in such a hurry may be turned away; the rest is taken.
+        refused += usize::from(TcpStream::connect(node).is_err());
         drop(UnixStream::connect(&control)?);
     }
+    ensure!(refused <= pairs / 100, "{refused} of {pairs} were refused");
     wait_for("as many open files as before", PATIENCE, || {
         (open_files(enclave).ok()? <= before + 2).then_some(())
     })?;
