@@ -90,6 +90,9 @@ pub enum Error {
     /// `scaling.max_replicas` is not between 1 and 100.
     #[error("scaling.max_replicas must be between 1 and 100, not {0}")]
     MaxReplicas(u32),
+    /// `cpu_milli` is not between 1 and 1000: a replica computes on one processor at a time.
+    #[error("cpu_milli must be between 1 and 1000, not {0}")]
+    Processors(u32),
     /// A time of `scaling` is too long.
     #[error("times of scaling are at most {0} milliseconds")]
     ScalingTimes(u64),
@@ -229,6 +232,11 @@ impl Error {
                 422,
                 "replicas-out-of-range",
                 "The number of replicas is out of range.",
+            ),
+            Self::Processors(_) => (
+                422,
+                "processors-out-of-range",
+                "What a replica shall have of its node's processors is out of range.",
             ),
             Self::MaxPrice => (422, "price-out-of-range", "The price is out of range."),
             Self::IdempotencyKeyReused => (

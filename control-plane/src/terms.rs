@@ -2,7 +2,7 @@
 
 use nacre_protocol::api::CreateDeployment;
 use nacre_protocol::api::market::{Placement, Scaling};
-use nacre_scheduler::{Region, Rollout, Tenant, Terms};
+use nacre_scheduler::{Region, Rollout, Tenant, Terms, WORKER_CPU};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -23,6 +23,9 @@ const ROLLOUT: Rollout = Rollout {
 pub(crate) struct Asked {
     /// How many replicas, or the fewest.
     pub replicas: u32,
+    /// What a replica has of its node's processors, thousandths of one. It stays with the deployment, as its version does:
+    /// one that is gone back to runs with its own.
+    pub cpu_milli: u32,
     /// The most that is paid for memory.
     pub max_price: Option<u64>,
     /// The rest.
@@ -54,6 +57,9 @@ impl Asked {
         if !(least..=most).contains(&order.replicas) {
             return Err(Error::Replicas(order.replicas));
         }
+        if !(1..=WORKER_CPU).contains(&order.cpu_milli) {
+            return Err(Error::Processors(order.cpu_milli));
+        }
         let ceilings = [order.max_price, order.max_cpu_price].into_iter().flatten();
         if ceilings
             .into_iter()
@@ -69,6 +75,7 @@ impl Asked {
         }
         Ok(Self {
             replicas: order.replicas,
+            cpu_milli: order.cpu_milli,
             max_price: order.max_price,
             more: More {
                 max_cpu_price: order.max_cpu_price,

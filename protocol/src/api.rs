@@ -64,6 +64,11 @@ pub struct CreateDeployment {
     pub digest: Digest,
     /// How many nodes run it, 1 to 100; with `scaling` the fewest, and 0 lets the function sleep.
     pub replicas: u32,
+    /// What each replica shall have of its node's processors, thousandths of one, 1 to 1000. It is kept for the replica;
+    /// what others leave idle it may use as well.
+    #[serde(default = "market::cpu_milli")]
+    #[cfg_attr(feature = "openapi", schema(default = 100))]
+    pub cpu_milli: u32,
     /// The most that is paid for memory: micro-units per GiB-second. Absent: any price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_price: Option<u64>,
@@ -93,6 +98,9 @@ pub struct Deployment {
     pub digest: Digest,
     /// How many replicas are ordered; with `scaling` the fewest.
     pub replicas: u32,
+    /// What each replica has of its node's processors, thousandths of one; 0 for one from before they were counted.
+    #[serde(default)]
+    pub cpu_milli: u32,
     /// How many are wanted now: what `scaling` makes of the load, or of `replicas` this version's part.
     #[serde(default)]
     pub wanted: u32,
@@ -212,6 +220,9 @@ pub struct Node {
     pub leaves_ms: Option<u64>,
     /// Memory that leases reserve.
     pub reserved_bytes: u64,
+    /// Processors that leases reserve, thousandths of one.
+    #[serde(default)]
+    pub reserved_cpu_milli: u32,
     /// Whether it reported within the last lease period.
     pub online: bool,
     /// Whether it was registered for the asker's organisation.
@@ -238,6 +249,8 @@ fn default_region() -> String {
 pub struct Offer {
     /// Memory for functions, bytes.
     pub memory_bytes: u64,
+    /// Processors for functions, thousandths of one; at most 100,000,000.
+    pub cpu_milli: u32,
     /// The ask for memory, micro-units per GiB-second.
     pub price: u64,
     /// The ask for processors, micro-units per CPU-second.

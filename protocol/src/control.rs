@@ -50,6 +50,9 @@ pub struct EnclaveStatus {
     pub version: String,
     /// Bytes of blobs and workers it may hold.
     pub memory_bytes: u64,
+    /// Processors that its workers share; an enclave that does not say has one.
+    #[serde(default = "one_processor")]
+    pub processors: u32,
     /// Every function it was told to run.
     pub functions: Vec<FunctionStatus>,
     /// Counters since boot.
@@ -57,6 +60,10 @@ pub struct EnclaveStatus {
     /// More of them, for the host's metrics.
     #[serde(default)]
     pub metrics: EnclaveMetrics,
+}
+
+fn one_processor() -> u32 {
+    1
 }
 
 /// Counters since boot; they never fall.

@@ -80,6 +80,7 @@ fn offer_again(platform: &Platform) -> anyhow::Result<(u16, String)> {
         region: "default".to_owned(),
         offer: Offer {
             memory_bytes: 1 << 30,
+            cpu_milli: 1000,
             price: 1,
             cpu_price: 0,
         },

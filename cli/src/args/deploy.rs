@@ -44,6 +44,9 @@ pub(crate) struct TermsArgs {
     /// With --replicas 0: how long no request must come before the last replica goes [default: 300s].
     #[arg(long, value_name = "TIME", requires = "max_replicas")]
     pub(crate) idle: Option<Timeout>,
+    /// What each replica shall have of its node's processors: as 250m, thousandths of one, 1m to 1000m.
+    #[arg(long, value_name = "MILLI", value_parser = milli, default_value = "100m")]
+    pub(crate) cpu: u32,
     /// The most to pay for memory, micro-units per GiB-second.
     #[arg(long)]
     pub(crate) max_price: Option<u64>,
@@ -103,6 +106,17 @@ pub(crate) struct RolloutArgs {
     pub(crate) timeout: u64,
 }
 
+/// Thousandths of a processor, with their unit.
+fn milli(text: &str) -> Result<u32, String> {
+    let digits = text
+        .strip_suffix('m')
+        .filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .filter(|milli| (1..=1000).contains(milli))
+        .ok_or_else(|| "thousandths of a processor, 1m to 1000m".to_owned())
+}
+
 /// Part of the requests, hundredths of a percent.
 fn percent(text: &str) -> Result<u32, String> {
     let parts = score(text)?;
@@ -131,6 +145,16 @@ fn score(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processors_are_said_in_thousandths() {
+        for (text, thousandths) in [("1m", 1), ("250m", 250), ("1000m", 1000)] {
+            assert_eq!(milli(text), Ok(thousandths), "{text}");
+        }
+        for wrong in ["0m", "1001m", "1", "0.5", "m", "-1m", "+1m", "99999999999m"] {
+            assert!(milli(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn percentages_are_hundredths_of_a_percent() {

@@ -60,6 +60,7 @@ pub(crate) async fn run(context: &Context, args: DeployArgs) -> Result<(), CliEr
                 function: name.clone(),
                 digest,
                 replicas: args.terms.replicas,
+                cpu_milli: args.terms.cpu,
                 max_price: args.terms.max_price,
                 max_cpu_price: args.terms.max_cpu_price,
                 scaling: args.terms.scaling(),

@@ -43,6 +43,8 @@ pub(crate) async fn nodes(context: &Context) -> Result<(), CliError> {
             "ENDPOINT",
             "MEMORY",
             "RESERVED",
+            "PROCESSORS",
+            "RESERVED",
             "GIB-SECOND",
             "CPU-SECOND",
         ];
@@ -119,6 +121,8 @@ fn node_row(node: &Node) -> Vec<String> {
         node.endpoint.clone(),
         ByteSize::from_bytes(node.offer.memory_bytes).to_string(),
         ByteSize::from_bytes(node.reserved_bytes).to_string(),
+        format!("{}m", node.offer.cpu_milli),
+        format!("{}m", node.reserved_cpu_milli),
         node.offer.price.to_string(),
         node.offer.cpu_price.to_string(),
     ]

@@ -34,7 +34,7 @@ use crate::platform::Answer;
         (status = 412, description = "`precondition-failed`"),
         (status = 413, description = "`body-too-long`"),
         (status = 415, description = "`content-type`"),
-        (status = 422, description = "`json-invalid`, `replicas-out-of-range`, `price-out-of-range`"),
+        (status = 422, description = "`json-invalid`, `replicas-out-of-range`, `processors-out-of-range`, `price-out-of-range`"),
     ),
     security(("api_key" = ["functions:write"])),
 )]

@@ -14,9 +14,9 @@ pub enum RegistrationError {
         "endpoint must be host:port with a DNS name, an IPv4 address or an IPv6 address in brackets, not {0:?}"
     )]
     Endpoint(String),
-    /// Memory or price beyond what the market takes.
+    /// Memory, processors or price beyond what the market takes.
     #[error(
-        "the offer's memory must be at most 2^50 bytes, and its prices at most 10^12 micro-units"
+        "the offer's memory must be at most 2^50 bytes, its processors at most 10^8 thousandths, and its prices at most 10^12 micro-units"
     )]
     Offer,
     /// A region's name that is none.

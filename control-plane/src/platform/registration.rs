@@ -6,7 +6,7 @@ use nacre_protocol::api::{Challenge, RegisterNode, Registered};
 use nacre_protocol::evidence::{register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
 use nacre_protocol::ids::OrganisationName;
-use nacre_scheduler::{Event, MAX_MEMORY, MAX_NAME, MAX_PRICE, Report};
+use nacre_scheduler::{Event, MAX_CPU, MAX_MEMORY, MAX_NAME, MAX_PRICE, Report};
 
 use super::Platform;
 use super::uptime::drains;
@@ -149,7 +149,7 @@ fn check_form(request: &RegisterNode) -> Result<(), RegistrationError> {
     }
     let offer = request.offer;
     let dear = offer.price > MAX_PRICE || offer.cpu_price > MAX_PRICE;
-    if offer.memory_bytes > MAX_MEMORY || dear {
+    if offer.memory_bytes > MAX_MEMORY || offer.cpu_milli > MAX_CPU || dear {
         return Err(RegistrationError::Offer);
     }
     if request.region.is_empty() || request.region.len() > MAX_NAME {

@@ -137,6 +137,7 @@ async fn assemble(on: &mut Connection, row: &AnyRow) -> Result<Deployment, Store
         function,
         digest: row.parsed("digest")?,
         replicas,
+        cpu_milli: row.number("cpu_milli")?,
         wanted,
         scaling: more.scaling,
         placement: more.placement,
@@ -188,8 +189,8 @@ pub(crate) async fn insert(
     let more = serde_json::to_string(&asked.more).map_err(|_| StoreError::Corrupt("terms"))?;
     query(
         "INSERT INTO deployments
-             (id, function, digest, replicas, max_price, terms, canary_weight, created_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             (id, function, digest, replicas, max_price, terms, canary_weight, created_ms, cpu_milli)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(id.to_string())
     .bind(function.as_str())
@@ -199,6 +200,7 @@ pub(crate) async fn insert(
     .bind(more)
     .bind(weight.map(i64::from))
     .bind(big(now_ms)?)
+    .bind(i64::from(asked.cpu_milli))
     .execute(on)
     .await?;
     Ok(replaced)

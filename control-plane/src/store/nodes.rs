@@ -60,11 +60,12 @@ pub(crate) async fn register(
     // Revisions start at the time, so that a node which outlived a lost database meets none that it saw.
     query(
         "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256,
-                            revision, online, seen_ms, registered_ms, region, organisation, cpu_price)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9, $10, $11)
+                            revision, online, seen_ms, registered_ms, region, organisation, cpu_price,
+                            cpu_milli)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9, $10, $11, $12)
          ON CONFLICT (id) DO UPDATE SET region = excluded.region,
              endpoint = excluded.endpoint, memory_bytes = excluded.memory_bytes,
-             price = excluded.price, cpu_price = excluded.cpu_price, boot_id = excluded.boot_id,
+             cpu_milli = excluded.cpu_milli, price = excluded.price, cpu_price = excluded.cpu_price, boot_id = excluded.boot_id,
              token_sha256 = excluded.token_sha256, revision = nodes.revision + 1,
              online = TRUE, seen_ms = excluded.seen_ms,
              organisation = COALESCE(excluded.organisation, nodes.organisation)",
@@ -80,6 +81,7 @@ pub(crate) async fn register(
     .bind(&request.region)
     .bind(organisation.map(OrganisationName::as_str))
     .bind(big(request.offer.cpu_price)?)
+    .bind(i64::from(request.offer.cpu_milli))
     .execute(&mut *on)
     .await?;
     query(
@@ -225,13 +227,16 @@ pub(crate) async fn list(
     limit: u32,
 ) -> Result<Vec<Node>, StoreError> {
     let rows = query(
-        "SELECT n.id, n.operator, n.endpoint, n.region, n.memory_bytes, n.price, n.cpu_price,
-             n.leaves_ms, n.boot_id, n.seen_ms,
+        "SELECT n.id, n.operator, n.endpoint, n.region, n.memory_bytes, n.cpu_milli, n.price,
+             n.cpu_price, n.leaves_ms, n.boot_id, n.seen_ms,
              CASE WHEN n.online THEN 1 ELSE 0 END AS online,
              CASE WHEN n.organisation = $3 THEN 1 ELSE 0 END AS own,
              CAST(COALESCE((
                  SELECT SUM(l.memory_bytes) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
              ), 0) AS BIGINT) AS reserved_bytes,
+             CAST(COALESCE((
+                 SELECT SUM(l.kept_cpu_milli) FROM leases l WHERE l.node = n.id AND l.ended_ms IS NULL
+             ), 0) AS BIGINT) AS reserved_cpu,
              u.score, u.unreachable_ms,
              COALESCE((SELECT s.stake FROM node_stakes s WHERE s.node = n.id
                        ORDER BY s.from_ms DESC LIMIT 1), 0) AS stake
@@ -256,10 +261,12 @@ fn read_node(row: &AnyRow) -> Result<Node, StoreError> {
         leaves_ms: row.number_opt("leaves_ms")?,
         offer: Offer {
             memory_bytes: row.number("memory_bytes")?,
+            cpu_milli: row.number("cpu_milli")?,
             price: row.number("price")?,
             cpu_price: row.number("cpu_price")?,
         },
         reserved_bytes: row.number("reserved_bytes")?,
+        reserved_cpu_milli: row.number("reserved_cpu")?,
         online: row.flag("online")?,
         own: row.flag("own")?,
         boot_id: row.parsed("boot_id")?,

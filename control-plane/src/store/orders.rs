@@ -10,15 +10,12 @@ use sqlx::query;
 use super::{Connection, RowExt as _, StoreError};
 use crate::terms::{Asked, More};
 
-/// Processors are not reserved: functions on a node take turns on them, and pay for the time that they computed.
-pub(crate) const RESERVED_CPU: u32 = 0;
-
 /// A deployment with the memory of its version, and whose it is.
 macro_rules! deployments {
     ($which:literal) => {
         concat!(
-            "SELECT d.id, d.function, d.digest, d.replicas, d.max_price, d.terms, d.canary_weight,
-                    d.created_ms, v.memory_bytes, f.organisation
+            "SELECT d.id, d.function, d.digest, d.replicas, d.max_price, d.cpu_milli, d.terms,
+                    d.canary_weight, d.created_ms, v.memory_bytes, f.organisation
              FROM deployments d JOIN versions v ON v.digest = d.digest
              JOIN functions f ON f.name = d.function ",
             $which
@@ -118,13 +115,14 @@ fn read_version(row: &AnyRow) -> Result<Version, StoreError> {
         deployment: row.parsed("id")?,
         digest: row.parsed("digest")?,
         memory_bytes: row.number("memory_bytes")?,
-        cpu_milli: RESERVED_CPU,
+        cpu_milli: row.number("cpu_milli")?,
     })
 }
 
 fn read_asked(row: &AnyRow) -> Result<Asked, StoreError> {
     Ok(Asked {
         replicas: row.number("replicas")?,
+        cpu_milli: row.number("cpu_milli")?,
         max_price: row.number_opt("max_price")?,
         more: read_more(row)?,
     })

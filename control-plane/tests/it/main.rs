@@ -25,6 +25,7 @@ mod nodes;
 mod organisations;
 mod postgres;
 mod postgres_tls;
+mod processors;
 mod registration;
 mod replicas;
 mod restart;

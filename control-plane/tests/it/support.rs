@@ -10,7 +10,7 @@ use nacre_attestation_verifier::{Measurements, Pcr, Policy, Roots};
 use nacre_control_plane::clock::Clock;
 use nacre_control_plane::{Config, ControlPlane, Database, RateLimits, StartError, keys};
 use nacre_emulator::testing::{DevNsm, Wanted};
-use nacre_protocol::api::market::{DEFAULT_REGION, Placement};
+use nacre_protocol::api::market::{DEFAULT_CPU_MILLI, DEFAULT_REGION, Placement};
 use nacre_protocol::api::{
     Challenge, CreateDeployment, Deployment, DesiredState, ObservedFunction, ObservedState, Offer,
     RegisterNode, Registered, Version,
@@ -289,6 +289,7 @@ pub(crate) fn order(version: &Version, replicas: u32) -> CreateDeployment {
         function: version.function.clone(),
         digest: version.digest,
         replicas,
+        cpu_milli: DEFAULT_CPU_MILLI,
         max_price: None,
         max_cpu_price: None,
         scaling: None,
@@ -336,6 +337,7 @@ impl TestNode {
             region: DEFAULT_REGION.to_owned(),
             offer: Offer {
                 memory_bytes,
+                cpu_milli: 64_000,
                 price,
                 cpu_price: 0,
             },

@@ -133,6 +133,7 @@ impl Channel {
             boot_id: enclave.node.identity().boot_id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             memory_bytes: enclave.functions.budget().limit(),
+            processors: processors(),
             functions: enclave.functions.status(),
             counters: enclave.counters.snapshot(enclave.node.clock()),
             metrics: enclave.metrics(),
@@ -237,6 +238,12 @@ impl Channel {
             .with_detail(error.to_string())
         })
     }
+}
+
+/// Processors that this program may use, as the machine says.
+fn processors() -> u32 {
+    let counted = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(counted).unwrap_or(u32::MAX)
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {

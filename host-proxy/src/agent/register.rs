@@ -80,6 +80,7 @@ async fn register(link: &Link, boot: &Boot) -> Result<Session, RegisterError> {
         region: link.config.region.clone(),
         offer: Offer {
             memory_bytes: boot.memory_bytes,
+            cpu_milli: boot.processors.saturating_mul(1000),
             price: link.config.price,
             cpu_price: link.config.cpu_price,
         },

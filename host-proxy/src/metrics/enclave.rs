@@ -197,6 +197,7 @@ mod tests {
             boot_id: BootId::from_random([7; 16]),
             version: String::new(),
             memory_bytes: 1,
+            processors: 1,
             functions: Vec::new(),
             counters: Counters::default(),
             metrics: EnclaveMetrics {

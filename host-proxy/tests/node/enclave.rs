@@ -176,6 +176,7 @@ async fn status(State(enclave): State<Arc<Enclave>>) -> Json<EnclaveStatus> {
         boot_id: enclave.boot_id,
         version: "fake".to_owned(),
         memory_bytes: option("--memory").trim_end_matches('B').parse().unwrap(),
+        processors: 3,
         functions: inner.functions.values().cloned().collect(),
         counters: Counters::default(),
         metrics: EnclaveMetrics::default(),

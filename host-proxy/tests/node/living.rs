@@ -65,10 +65,9 @@ pub(crate) async fn deploys_and_reports() {
         assert!(error.starts_with("model-invalid: "), "{error}");
         let registration = inner.registrations.last().unwrap();
         assert_eq!(registration.endpoint, node.address.to_string());
-        assert_eq!(
-            (registration.offer.memory_bytes, registration.offer.price),
-            (64 << 20, 12)
-        );
+        let offer = registration.offer;
+        assert_eq!((offer.memory_bytes, offer.price), (64 << 20, 12));
+        assert_eq!(offer.cpu_milli, 3000, "the enclave has three processors");
     }
 
     platform.delete("large");

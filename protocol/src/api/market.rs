@@ -8,6 +8,14 @@ use crate::ids::{DeploymentId, FunctionName, NodeId};
 /// The region of a node that names none.
 pub const DEFAULT_REGION: &str = "default";
 
+/// What a replica has of its node's processors where its order does not say, thousandths of one.
+pub const DEFAULT_CPU_MILLI: u32 = 100;
+
+/// [`DEFAULT_CPU_MILLI`], for an order that does not say.
+pub(super) fn cpu_milli() -> u32 {
+    DEFAULT_CPU_MILLI
+}
+
 /// When replicas come and go with the load. Up at once; down after a while of less load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

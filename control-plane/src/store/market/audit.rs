@@ -67,12 +67,13 @@ async fn leases(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String
             _ => "loading",
         };
         tables.insert(format!(
-            "{} of {} ({}) on {}, {} bytes at {} and {} until {}, {phase}",
+            "{} of {} ({}) on {}, {} bytes and {} m at {} and {} until {}, {phase}",
             row.text("id")?,
             row.text("function")?,
             row.text("deployment")?,
             row.text("node")?,
             row.number::<u64>("memory_bytes")?,
+            row.number::<u32>("kept_cpu_milli")?,
             row.number::<u64>("price")?,
             row.number::<u64>("cpu_price")?,
             row.number_opt::<u64>("until_ms")?.unwrap_or_default(),
@@ -85,12 +86,13 @@ async fn leases(on: &mut Connection, scheduler: &Scheduler) -> Result<Vec<String
             Phase::Draining => "draining",
         };
         format!(
-            "{} of {} ({}) on {}, {} bytes at {} and {} until {}, {phase}",
+            "{} of {} ({}) on {}, {} bytes and {} m at {} and {} until {}, {phase}",
             lease.id,
             lease.function,
             lease.version.deployment,
             lease.node,
             lease.version.memory_bytes,
+            lease.version.cpu_milli,
             lease.price.memory,
             lease.price.cpu,
             lease.until.0,

@@ -209,8 +209,8 @@ async fn insert(on: &mut Connection, grant: &Grant, now_ms: u64) -> Result<(), S
     query(
         "INSERT INTO leases
              (id, deployment, function, node, memory_bytes, price, state, granted_ms, until_ms,
-              cpu_price, cpu_milli)
-         VALUES ($1, $2, $3, $4, $5, $6, 'loading', $7, $8, $9, $10)",
+              cpu_price, cpu_milli, kept_cpu_milli)
+         VALUES ($1, $2, $3, $4, $5, $6, 'loading', $7, $8, $9, $10, $11)",
     )
     .bind(grant.lease.to_string())
     .bind(grant.version.deployment.to_string())
@@ -222,6 +222,7 @@ async fn insert(on: &mut Connection, grant: &Grant, now_ms: u64) -> Result<(), S
     .bind(big(grant.until.0)?)
     .bind(big(grant.price.cpu)?)
     .bind(i64::from(grant.version.busy_cpu_milli()))
+    .bind(i64::from(grant.version.cpu_milli))
     .execute(on)
     .await?;
     Ok(())

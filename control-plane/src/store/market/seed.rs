@@ -8,14 +8,13 @@ use sqlx::query;
 
 use crate::score::placed;
 use crate::store::deployments::read_state;
-use crate::store::orders::RESERVED_CPU;
 use crate::store::{Connection, RowExt as _, StoreError, big, orders, organisations};
 
 /// What is offered by nodes; SQLite's booleans cannot be read with them.
 macro_rules! nodes {
     ($which:literal) => {
         concat!(
-            "SELECT n.id, n.operator, n.region, n.memory_bytes, n.price, n.cpu_price, n.conduct, n.leaves_ms, u.score
+            "SELECT n.id, n.operator, n.region, n.memory_bytes, n.cpu_milli, n.price, n.cpu_price, n.conduct, n.leaves_ms, u.score
              FROM nodes n LEFT JOIN node_uptime u ON u.node = n.id ",
             $which
         )
@@ -112,7 +111,7 @@ fn read_lease(row: &AnyRow) -> Result<Grant, StoreError> {
             deployment: row.parsed("deployment")?,
             digest: row.parsed("digest")?,
             memory_bytes: row.number("memory_bytes")?,
-            cpu_milli: RESERVED_CPU,
+            cpu_milli: row.number("kept_cpu_milli")?,
         },
         node: row.parsed("node")?,
         price: Ask {
@@ -165,7 +164,7 @@ fn read_offer(row: &AnyRow) -> Result<Offer, StoreError> {
         operator: row.parsed("operator")?,
         region: Region(row.text("region")?),
         memory_bytes: row.number("memory_bytes")?,
-        cpu_milli: RESERVED_CPU,
+        cpu_milli: row.number("cpu_milli")?,
         ask: Ask {
             memory: row.number("price")?,
             cpu: row.number("cpu_price")?,

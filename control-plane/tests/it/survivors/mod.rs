@@ -168,7 +168,8 @@ fn leases_fit(ask: &impl Fn(&str) -> Vec<String>) {
     assert_eq!(
         ask(
             "SELECT n.id FROM nodes n JOIN leases l ON l.node = n.id AND l.ended_ms IS NULL
-             GROUP BY n.id, n.memory_bytes HAVING SUM(l.memory_bytes) > n.memory_bytes"
+             GROUP BY n.id, n.memory_bytes, n.cpu_milli
+             HAVING SUM(l.memory_bytes) > n.memory_bytes OR SUM(l.kept_cpu_milli) > n.cpu_milli"
         ),
         [""; 0]
     );
