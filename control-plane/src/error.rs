@@ -8,6 +8,7 @@ use nacre_scheduler::Refusal;
 use crate::store::StoreError;
 
 mod bundle;
+mod chain_keys;
 mod commands;
 mod jobs;
 mod keys;
@@ -18,6 +19,7 @@ mod request;
 mod uptime;
 
 pub use bundle::{UploadError, VersionError};
+pub use chain_keys::ChainKeyError;
 pub use commands::CommandError;
 pub use jobs::JobError;
 pub use keys::KeyRefused;
@@ -113,6 +115,9 @@ pub enum Error {
     /// An operator's command that changes nothing.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// A receipt key that is not offered as it must be.
+    #[error(transparent)]
+    ChainKey(#[from] ChainKeyError),
     /// A report that cannot be taken.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -246,6 +251,7 @@ impl Error {
             ),
             Self::Registration(error) => error.kind(),
             Self::Command(error) => error.kind(),
+            Self::ChainKey(error) => error.kind(),
             Self::Report(error) => error.kind(),
             Self::Job(error) => error.kind(),
             Self::Uptime(error) => error.kind(),

@@ -1,6 +1,7 @@
 //! `nacre node`: one node of the platform on this machine.
 
 mod args;
+mod chain;
 mod enclave;
 
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ use crate::proxy::{Proxy, ProxyError, ProxyLimits};
 use crate::supervisor::{EnclaveState, Supervision, supervise};
 
 pub use args::{CommandArgs, CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs};
+pub use chain::ChainArgs;
 
 /// How long jobs may take to end when the node stops, unless open connections may take longer.
 const JOBS_END: Duration = Duration::from_secs(5);
@@ -103,6 +105,7 @@ async fn run_node(args: RunArgs, programs: Programs) -> anyhow::Result<()> {
         region: args.region.clone(),
         price: args.price,
         cpu_price: args.cpu_price,
+        chain: args.chain.offer()?,
         work,
         leave,
         leave_within: args.leave_within.duration(),

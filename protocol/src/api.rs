@@ -3,6 +3,7 @@
 //! Paths, status codes and errors are in the server's OpenAPI document (`GET /openapi.json`).
 
 pub mod audit;
+pub mod chain;
 pub mod commands;
 pub mod incidents;
 pub mod jobs;

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `GET /v1/status` | [`EnclaveStatus`] |
 //! | `POST /v1/evidence` with [`crate::evidence::RegistrationChallenge`] | [`crate::evidence::Evidence`] |
+//! | `POST /v1/consent` with [`AskConsent`] | [`Consent`] |
 //! | `HEAD /v1/blobs/{digest}` | 200 or 404 |
 //! | `PUT /v1/blobs/{digest}` with the bytes | 201, or 422 `digest-mismatch` |
 //! | `PUT /v1/functions/{name}` with [`LoadFunction`] | [`FunctionStatus`] when the worker is ready, or 4xx |
@@ -23,9 +24,11 @@ use crate::ids::{BootId, FunctionName, LeaseId};
 use crate::problem::Problem;
 use crate::usage::SignedUsage;
 
+mod consent;
 mod metrics;
 mod run_job;
 
+pub use consent::{AskConsent, Consent};
 pub use metrics::{EnclaveMetrics, FunctionMetrics, HISTOGRAM_ENDS, Histogram};
 pub use run_job::{RunJob, RunJobSyntaxError};
 

@@ -19,6 +19,7 @@ pub mod ids;
 pub mod job;
 pub mod manifest;
 pub mod merkle;
+pub mod operator_consent;
 pub mod problem;
 pub mod receipt;
 pub mod receipt_file;

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use crate::eip712::{EthAddress, Word, keccak, recover_signer, sign_digest, typed_digest, word};
 
 mod chain_id;
+mod contract_text;
 
 pub use chain_id::{ChainId, ChainIdSyntaxError};
+pub use contract_text::ContractSyntaxError;
 
 const DOMAIN_TYPE: &[u8] =
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";

@@ -4,6 +4,7 @@ mod answer;
 mod audit;
 mod auth;
 mod blobs;
+mod chain_keys;
 mod deployments;
 mod docs;
 mod document;
@@ -127,6 +128,8 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(routes::list))
         .routes(routes!(routes::demand))
         .routes(routes!(nodes::list))
+        .routes(routes!(chain_keys::publish))
+        .routes(routes!(chain_keys::list))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::conduct))
         .routes(routes!(jobs::create, jobs::list))

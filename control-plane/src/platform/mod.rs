@@ -2,6 +2,7 @@
 
 mod audit;
 mod blobs;
+mod chain_keys;
 mod deployments;
 mod follow;
 mod functions;

@@ -3,9 +3,10 @@
 use ed25519_dalek::{Signature, VerifyingKey};
 use nacre_attestation_verifier::{UnixMillis, VerificationTime, verify};
 use nacre_protocol::api::{Challenge, RegisterNode, Registered};
-use nacre_protocol::evidence::{register_leaf, registration_message};
+use nacre_protocol::evidence::{Evidence, register_leaf, registration_message};
 use nacre_protocol::identity::IdentityStatement;
 use nacre_protocol::ids::OrganisationName;
+use nacre_protocol::merkle::Hash;
 use nacre_scheduler::{Event, MAX_CPU, MAX_MEMORY, MAX_NAME, MAX_PRICE, Report};
 
 use super::Platform;
@@ -35,10 +36,11 @@ impl Platform {
     ) -> Result<Registered, Error> {
         check_form(&request)?;
         let now = self.clock.now_ms();
-        if !self.challenges.is_fresh(&request.nonce, now) || self.is_used(&request.nonce).await? {
-            return Err(RegistrationError::Nonce.into());
-        }
-        let statement = self.check_evidence(&request, now)?;
+        self.check_nonce(&request.nonce, now).await?;
+        let leaf = register_leaf(&request.nonce, &request.operator, &request.id);
+        // From the cheap to the dear, so that strangers cannot make us work.
+        check_signature(&request, &registration_message(&leaf))?;
+        let (statement, _) = self.check_evidence(&request.evidence, &leaf, now)?;
         let boot = statement.boot_id;
         let token = mint_node_token(&request.id)?;
 
@@ -82,20 +84,26 @@ impl Platform {
         })
     }
 
-    async fn is_used(&self, nonce: &[u8; 32]) -> Result<bool, Error> {
+    /// That the nonce was given out lately and not used so far.
+    pub(super) async fn check_nonce(&self, nonce: &[u8; 32], now_ms: u64) -> Result<(), Error> {
+        let fresh = self.challenges.is_fresh(nonce, now_ms);
+        if !fresh {
+            return Err(RegistrationError::Nonce.into());
+        }
         let mut tx = self.store.read().await?;
-        Ok(nonces::is_used(&mut tx, nonce).await?)
+        if nonces::is_used(&mut tx, nonce).await? {
+            return Err(RegistrationError::Nonce.into());
+        }
+        Ok(())
     }
 
-    /// From the cheap to the dear, so that strangers cannot make us work.
-    fn check_evidence(
+    /// That an enclave of the platform's images made this evidence for this leaf: who it is, and when it did.
+    pub(super) fn check_evidence(
         &self,
-        request: &RegisterNode,
+        evidence: &Evidence,
+        leaf: &Hash,
         now_ms: u64,
-    ) -> Result<IdentityStatement, RegistrationError> {
-        let leaf = register_leaf(&request.nonce, &request.operator, &request.id);
-        check_signature(request, &registration_message(&leaf))?;
-        let evidence = &request.evidence;
+    ) -> Result<(IdentityStatement, u64), RegistrationError> {
         let statement = IdentityStatement::decode(&evidence.statement)?;
         let at = VerificationTime::Live(UnixMillis(now_ms));
         let verified = verify(&evidence.document, &self.roots, at)?;
@@ -109,8 +117,8 @@ impl Platform {
             .require_public_key(&statement.receipt_key)
             .map_err(unvouched)?;
         let nonce = verified.nonce().ok_or(RegistrationError::NoNonce)?;
-        evidence.verify_leaf(&leaf, nonce)?;
-        Ok(statement)
+        evidence.verify_leaf(leaf, nonce)?;
+        Ok((statement, verified.timestamp_ms()))
     }
 }
 

@@ -20,6 +20,7 @@
 pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod census;
+pub(crate) mod chain_keys;
 mod changes;
 pub(crate) mod deployments;
 mod engine;

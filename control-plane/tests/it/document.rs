@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 53] = [
+const PATHS: [(&str, &[&str]); 55] = [
     ("/docs", &["get"]),
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
     ("/readyz", &["get"]),
     ("/v1/audit", &["get"]),
     ("/v1/blobs/{digest}", &["get", "head", "put"]),
+    ("/v1/chain/keys", &["get"]),
     ("/v1/conduct", &["get"]),
     ("/v1/deployments", &["post"]),
     ("/v1/deployments/{id}", &["get"]),
@@ -41,6 +42,7 @@ const PATHS: [(&str, &[&str]); 53] = [
     ("/v1/ledger/payouts/{id}", &["delete", "get"]),
     ("/v1/nodes", &["get", "post"]),
     ("/v1/nodes/challenges", &["post"]),
+    ("/v1/nodes/{id}/chain-keys", &["put"]),
     ("/v1/nodes/{id}/commands", &["post"]),
     ("/v1/nodes/{id}/desired", &["get"]),
     ("/v1/nodes/{id}/drains", &["get", "post"]),

@@ -9,6 +9,7 @@
 mod audit;
 mod auth;
 mod blobs;
+mod chain_keys;
 mod conditional;
 mod deployments;
 mod docs;

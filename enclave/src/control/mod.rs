@@ -7,7 +7,8 @@
 //! **What the host can set, and what not.** Each request names one of the operations of [`routes::ControlRoute`], and these are
 //! all. Three of them change what is run, and what they take is two kinds of words: a function's name, which is a DNS label,
 //! and a digest. (Beside them a lease's id, which is signed into usage receipts and decides nothing; a job's terms, which
-//! its seal binds; and the number up to which usage is acknowledged.) Bytes are kept under their own hash. From them a function comes to be whose code, limits, access and model
+//! its seal binds; the operator and the registry that a consent names, see [`nacre_protocol::operator_consent`]; and the number
+//! up to which usage is acknowledged.) Bytes are kept under their own hash. From them a function comes to be whose code, limits, access and model
 //! addresses stand in the bundle that the digest names, and callers refuse any other digest (DESIGN §3.2, step 5); the name is
 //! part of the bundle and must be the one the host says. So behaviour follows from measured things alone: the image (PCR0–2),
 //! the kind of node (PCR16) and the bundle (function digest, in every receipt).
@@ -33,10 +34,12 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use nacre_protocol::control::{
-    AcknowledgeUsage, EnclaveStatus, EventPage, LoadFunction, UsagePage,
+    AcknowledgeUsage, AskConsent, Consent, EnclaveStatus, EventPage, LoadFunction, UsagePage,
 };
+use nacre_protocol::eip712::EthAddress;
 use nacre_protocol::evidence::{RegistrationChallenge, register_leaf};
 use nacre_protocol::ids::FunctionName;
+use nacre_protocol::operator_consent::OperatorConsent;
 use nacre_protocol::problem::{PROBLEM_JSON, Problem};
 use nacre_transport::Listener;
 use serde::Serialize;
@@ -107,6 +110,7 @@ impl Channel {
         match route {
             ControlRoute::Status => Ok(json(StatusCode::OK, &self.status())),
             ControlRoute::Evidence => self.evidence(request).await,
+            ControlRoute::Consent => self.consent(request).await,
             ControlRoute::HasBlob(digest) => match functions.blobs().get(&digest) {
                 Some(_) => Ok(empty(StatusCode::OK)),
                 None => Ok(empty(StatusCode::NOT_FOUND)),
@@ -158,6 +162,16 @@ impl Channel {
                 .with_detail(error.to_string())
             })?;
         Ok(json(StatusCode::OK, &evidence))
+    }
+
+    /// Agrees to work for the operator that the host names: why it may, [`nacre_protocol::operator_consent`] says.
+    async fn consent(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+        let ask: AskConsent = self.read(request).await?;
+        let answer = self.enclave.receipts.with_key(|key| Consent {
+            receipt_key: EthAddress::of_key(key.verifying_key()),
+            consent: OperatorConsent::sign(key, ask.operator, &ask.domain()),
+        });
+        Ok(json(StatusCode::OK, &answer))
     }
 
     async fn load(

@@ -14,6 +14,7 @@ pub(super) const MAX_WAIT_MS: u64 = 30_000;
 pub(super) enum ControlRoute {
     Status,
     Evidence,
+    Consent,
     HasBlob(Digest),
     PutBlob(Digest),
     Load(FunctionName),
@@ -37,6 +38,7 @@ impl ControlRoute {
         match (segments.as_slice(), method) {
             (["v1", "status"], &Method::GET) => Ok(Self::Status),
             (["v1", "evidence"], &Method::POST) => Ok(Self::Evidence),
+            (["v1", "consent"], &Method::POST) => Ok(Self::Consent),
             (["v1", "events"], &Method::GET) => Ok(Self::Events(EventQuery::parse(query)?)),
             (["v1", "jobs", job], &Method::POST) => Ok(Self::RunJob(parse_job(job, query)?)),
             (["v1", "usage"], &Method::GET) => Ok(Self::Usage(EventQuery::parse(query)?)),
@@ -46,7 +48,7 @@ impl ControlRoute {
             (["v1", "functions", name], &Method::PUT) => Ok(Self::Load(parse_name(name)?)),
             (["v1", "functions", name], &Method::DELETE) => Ok(Self::Delete(parse_name(name)?)),
             (["v1", "status" | "events" | "usage"], _) => Err(not_allowed("GET")),
-            (["v1", "evidence"] | ["v1", "jobs", _], _) => Err(not_allowed("POST")),
+            (["v1", "evidence" | "consent"] | ["v1", "jobs", _], _) => Err(not_allowed("POST")),
             (["v1", "usage", "acknowledged"], _) => Err(not_allowed("PUT")),
             (["v1", "blobs", _], _) => Err(not_allowed("HEAD, PUT")),
             (["v1", "functions", _], _) => Err(not_allowed("PUT, DELETE")),
@@ -138,6 +140,10 @@ mod tests {
             Ok(ControlRoute::Evidence)
         );
         assert_eq!(
+            parse(Method::POST, "/v1/consent"),
+            Ok(ControlRoute::Consent)
+        );
+        assert_eq!(
             parse(Method::HEAD, &blob),
             Ok(ControlRoute::HasBlob(digest))
         );
@@ -187,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_path_panics(path in "(/v1)?(/(status|events|blobs|functions|jobs|usage|[a-z0-9:-]{0,4})){0,5}", query in ".{0,20}") {
+        fn no_path_panics(path in "(/v1)?(/(status|events|consent|blobs|functions|jobs|usage|[a-z0-9:-]{0,4})){0,5}", query in ".{0,20}") {
             for method in [Method::GET, Method::PUT, Method::DELETE] {
                 let _ = ControlRoute::parse(&method, &path, Some(&query));
             }
@@ -201,6 +207,8 @@ mod tests {
             (Method::GET, "/v2/status", 404, "not-found"),
             (Method::GET, "/v1/status/x", 404, "not-found"),
             (Method::PUT, "/v1/functions/a/b", 404, "not-found"),
+            (Method::GET, "/v1/consent", 405, "method-not-allowed"),
+            (Method::POST, "/v1/consent/x", 404, "not-found"),
             (Method::POST, "/v1/status", 405, "method-not-allowed"),
             (Method::GET, "/v1/functions/iris", 405, "method-not-allowed"),
             (Method::PUT, "/v1/functions/-iris", 400, "name-malformed"),

@@ -1,10 +1,12 @@
 //! The node's agent: makes the enclave run what the control plane wants, and tells it how that went (DESIGN §6).
 //!
-//! For each boot of the enclave seven loops run side by side and meet only in [`Link`] and [`Boot`]:
+//! For each boot of the enclave eight loops run side by side and meet only in [`Link`] and [`Boot`]:
 //! registering ([`register`]), following the desired state ([`desired`]), reconciling ([`work`], whose decisions are the pure
-//! [`reconcile`]), reading the enclave's events ([`journal`]), reporting ([`report`]), running jobs ([`jobs`]) and bringing usage receipts ([`usage`]). None waits for another's success, so a lost
+//! [`reconcile`]), reading the enclave's events ([`journal`]), reporting ([`report`]), running jobs ([`jobs`]), bringing usage receipts ([`usage`])
+//! and offering the enclave's receipt key to smart contracts ([`chain`]). None waits for another's success, so a lost
 //! control plane stops nothing that runs, and the last desired state is kept and made so again in the enclave's next boot.
 
+mod chain;
 mod desired;
 mod jobs;
 mod journal;
@@ -38,6 +40,7 @@ use crate::supervisor::{EnclaveEndpoints, EnclaveState};
 use journal::Journal;
 use platform::{Platform, Session};
 
+pub use chain::ChainOffer;
 pub use platform::{ApiKey, PlatformError};
 
 /// What an agent needs to know.
@@ -57,6 +60,8 @@ pub struct AgentConfig {
     pub price: u64,
     /// The ask for processors: micro-units per CPU-second.
     pub cpu_price: u64,
+    /// At which registries of smart contracts the enclave's receipt key is to work, and for whom.
+    pub chain: Option<ChainOffer>,
     /// Where what is done is counted, for the metrics.
     pub work: Arc<Work>,
     /// Set when the node is to end in good order: it leaves the market, and then sets `stop`.
@@ -204,6 +209,7 @@ async fn follow_boot(link: &Link, endpoints: &EnclaveEndpoints) {
         () = desired::follow(link, &boot) => {}
         () = report::keep_reporting(link, &boot) => {}
         () = usage::follow(link, &boot) => {}
+        () = chain::keep_offering(link, &boot) => {}
         () = jobs::run(link, &boot) => stopping = true,
     }
     if stopping {

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::data::NodeIdentity;
 
+mod chain;
 mod jobs;
 mod usage;
 

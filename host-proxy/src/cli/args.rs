@@ -14,6 +14,7 @@ use nacre_transport::Address;
 use nacre_transport::proxy_header::Network;
 use reqwest::Url;
 
+use super::chain::ChainArgs;
 use crate::agent::ApiKey;
 use crate::egress::EgressArgs;
 use crate::proxy::{self, ProxyLimits};
@@ -231,6 +232,9 @@ pub struct RunArgs {
     /// The ask for processors: micro-units per CPU-second. A replica computes on one at a time
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     pub cpu_price: u64,
+    /// For whom it works on chain.
+    #[command(flatten)]
+    pub chain: ChainArgs,
     /// When it is told to end (SIGTERM, SIGINT), the node leaves first: its replicas move elsewhere, for so long at most.
     /// A second signal ends it at once
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = days)]
