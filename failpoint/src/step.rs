@@ -10,6 +10,8 @@ pub enum Process {
     ControlPlane,
     /// `nacre node`.
     Node,
+    /// `nacre-relay`.
+    Relay,
 }
 
 /// Before or after a step.
@@ -63,8 +65,8 @@ impl FromStr for Point {
     type Err = NoSuchPoint;
 
     fn from_str(text: &str) -> Result<Self, NoSuchPoint> {
-        let both = [Process::ControlPlane, Process::Node];
-        let mut all = both.into_iter().flat_map(Self::of);
+        let every = [Process::ControlPlane, Process::Node, Process::Relay];
+        let mut all = every.into_iter().flat_map(Self::of);
         all.find(|point| point.to_string() == text)
             .ok_or(NoSuchPoint)
     }
@@ -152,6 +154,18 @@ steps! {
     BringResult = Node "bring-result",
     /// Says that there is no result.
     ReportFailure = Node "report-failure",
+    /// Commits a block of the chain with what happened in it.
+    FollowBlock = Relay "follow-block",
+    /// Commits that the platform has a contract's job.
+    LayIn = Relay "lay-in",
+    /// Commits a contract's answer, checked.
+    KeepAnswer = Relay "keep-answer",
+    /// Commits a signed transaction.
+    KeepTransaction = Relay "keep-transaction",
+    /// Sends a transaction for the first time.
+    SendTransaction = Relay "send-transaction",
+    /// Commits that a transaction was mined.
+    NoteMined = Relay "note-mined",
 }
 
 #[cfg(test)]
@@ -160,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_points_name_is_its_own() {
-        let points = Point::of(Process::ControlPlane).chain(Point::of(Process::Node));
-        for point in points {
+        let every = [Process::ControlPlane, Process::Node, Process::Relay];
+        for point in every.into_iter().flat_map(Point::of) {
             assert_eq!(point.to_string().parse(), Ok(point));
         }
         assert_eq!("take".parse::<Point>(), Err(NoSuchPoint));
