@@ -42,5 +42,7 @@ pub const JOB_RECEIPT_HEADER: &str = "nacre-job-receipt";
 pub const CHAIN_RESULT_HEADER: &str = "nacre-chain-result";
 /// KServe's header with the length of the JSON part of a body with binary tensors.
 pub const INFERENCE_HEADER_LENGTH: &str = "inference-header-content-length";
+/// Media type of tensors without a word around them: data in the model's order, little-endian, row major.
+pub const TENSORS_TYPE: &str = "application/vnd.nacre.tensors";
 /// Path of the evidence endpoint on the attested connection.
 pub const ATTESTATION_PATH: &str = "/.well-known/nacre/attestation";

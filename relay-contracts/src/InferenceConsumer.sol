@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IInferenceCallback} from "./interfaces/IInferenceCallback.sol";
 import {IJobRelay} from "./interfaces/IJobRelay.sol";
+import {TensorInput} from "./relay/TensorInput.sol";
 
 /// @title What a contract inherits to ask for inferences and be answered
 /// @notice Call `_infer` with the input; `_onAnswer` or `_onFailure` follows, once for each job. An answer whose callback
@@ -54,9 +55,21 @@ abstract contract InferenceConsumer is IInferenceCallback {
         _onFailure(jobId, 0, "");
     }
 
+    /// Asks for an inference over tensors as they are, and is answered in the same form: the data of the model's inputs,
+    /// and of its outputs, in the model's order, little-endian, without gaps. The rest as in `_infer`.
+    function _inferTensors(
+        bytes32 functionDigest,
+        bytes memory tensors,
+        uint32 callbackGas,
+        uint40 patience,
+        uint256 fee
+    ) internal returns (uint256 jobId) {
+        return _infer(functionDigest, TensorInput.encode(tensors), callbackGas, patience, fee);
+    }
+
     /// Asks for an inference over `input`, to be told to this contract, paid in ETH of this contract's.
     /// @param functionDigest Which function.
-    /// @param input Its input, as the function decodes it.
+    /// @param input Its input, encoded for an enclave: `TensorInput` has one way.
     /// @param callbackGas What `_onAnswer` needs, and about 10,000 to get there.
     /// @param patience Seconds until the deadline.
     /// @param fee In wei; `RELAY.feeFloor(address(0), callbackGas)` and more is drawn.

@@ -5,6 +5,7 @@ import {InferenceConsumer} from "../src/InferenceConsumer.sol";
 import {DigitGate} from "../src/examples/DigitGate.sol";
 import {RiskParameter} from "../src/examples/RiskParameter.sol";
 import {IJobRelay} from "../src/interfaces/IJobRelay.sol";
+import {TensorInput} from "../src/relay/TensorInput.sol";
 import {Relays} from "./base/Relays.sol";
 
 contract InferenceConsumerTest is Relays {
@@ -157,12 +158,12 @@ contract InferenceConsumerTest is Relays {
 
     // The risk parameter.
 
-    function testFuzz_whatever_the_model_says_moves_it_by_one_step_within_its_bounds(uint256 said) external {
+    function testFuzz_whatever_the_model_says_moves_it_by_one_step_within_its_bounds(uint16 said) external {
         for (uint256 i = 0; i < 3; ++i) {
             uint16 before = risk.value();
             IJobRelay.Job memory job = refresh();
             draw(job);
-            reply(job, 0, abi.encode(said));
+            reply(job, 0, uint16le(said));
             vm.assertEq(risk.value(), before);
             vm.warp(block.timestamp + 1 hours);
             uint256 now_ = risk.value();
@@ -180,7 +181,7 @@ contract InferenceConsumerTest is Relays {
         for (uint256 i = 0; i < 10; ++i) {
             IJobRelay.Job memory job = refresh();
             draw(job);
-            reply(job, 0, abi.encode(uint256(0)));
+            reply(job, 0, uint16le(0));
             vm.warp(block.timestamp + 1 hours);
         }
         vm.assertEq(risk.value(), 5000);
@@ -189,7 +190,7 @@ contract InferenceConsumerTest is Relays {
     function test_the_guardian_drops_an_answer_before_it_counts() external {
         IJobRelay.Job memory job = refresh();
         draw(job);
-        reply(job, 0, abi.encode(uint256(8000)));
+        reply(job, 0, uint16le(8000));
         vm.expectRevert(RiskParameter.NotGuardian.selector);
         risk.drop();
         vm.startPrank(guardian);
@@ -242,16 +243,21 @@ contract InferenceConsumerTest is Relays {
         }
     }
 
+    /// Basis points as a model's UINT16.
+    function uint16le(uint256 value) internal pure returns (bytes memory) {
+        return abi.encodePacked(uint8(value), uint8(value >> 8));
+    }
+
     function play(address player) internal returns (IJobRelay.Job memory job) {
         uint256 fee = relay.feeFloor(address(0), 120_000);
-        job = jobOf(address(gate), 120_000, fee, new bytes(784));
+        job = jobOf(address(gate), 120_000, fee, TensorInput.encode(new bytes(784)));
         vm.prank(player);
         vm.assertEq(gate.play{value: fee}(new bytes(784)), relay.jobIdOf(job));
     }
 
     function refresh() internal returns (IJobRelay.Job memory job) {
         uint256 fee = relay.feeFloor(address(0), 150_000);
-        job = jobOf(address(risk), 150_000, fee, "features");
+        job = jobOf(address(risk), 150_000, fee, TensorInput.encode("features"));
         vm.prank(guardian);
         vm.assertEq(risk.refresh{value: fee}("features"), relay.jobIdOf(job));
     }

@@ -34,7 +34,7 @@ pub enum KserveError {
     },
     /// A content type that inference requests do not have.
     #[error(
-        "content type {content_type} is not supported; use application/json, or application/octet-stream with binary data"
+        "content type {content_type} is not supported; use application/json, application/octet-stream with binary data, or application/vnd.nacre.tensors"
     )]
     UnsupportedMediaType {
         /// What the request says, cut to a readable length.
@@ -199,6 +199,12 @@ pub enum KserveError {
     /// Binary data of an input is not what datatype and shape promise.
     #[error(transparent)]
     BinaryData(TensorError),
+    /// Bare tensors ([`nacre_protocol::TENSORS_TYPE`]) that the model's inputs cannot be made of.
+    #[error("{reason}")]
+    BareTensors {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The model has no such input or output.
     #[error("the model has no {kind} `{name}`")]
     UnknownTensor {
@@ -276,6 +282,7 @@ impl KserveError {
             KserveError::WrongValue { .. } => "wrong-value",
             KserveError::OutOfRange { .. } => "value-out-of-range",
             KserveError::BinaryData(error) => error.code(),
+            KserveError::BareTensors { .. } => "bare-tensors",
             KserveError::UnknownTensor { .. } => "unknown-tensor",
             KserveError::MissingInput { .. } => "missing-input",
             KserveError::WrongDatatype { .. } => "wrong-datatype",

@@ -3,7 +3,8 @@
 //!
 //! A request passes through four steps, each a function: [`Route::parse`] reads method and path, [`decode_body`]
 //! undoes the content encoding, [`decode_infer`] makes [`crate::tensor::Tensor`]s, and [`InferRequest::check`] holds
-//! them against what the model takes. [`encode_infer_response`] writes the answer.
+//! them against what the model takes. [`encode_infer_response`] writes the answer. Beside the protocol's JSON there are bare
+//! tensors ([`nacre_protocol::TENSORS_TYPE`]), in and out.
 //!
 //! Everything in a request is a stranger's. Nothing is allocated for a size that is merely claimed: memory grows
 //! only with bytes that have arrived, and every list has a limit, all of them below.
@@ -20,6 +21,7 @@
 //!   memory): these are refused.
 //! * Object keys must not repeat, and neither must the names of inputs or outputs.
 
+mod bare;
 mod body;
 mod error;
 mod input;
@@ -35,6 +37,7 @@ mod spec;
 mod tests;
 mod wire;
 
+pub use bare::{decode_bare, encode_bare, is_bare};
 pub use body::decode_body;
 pub use error::{KserveError, error_body};
 pub use metadata::{

@@ -38,6 +38,8 @@ pub struct InferRequest {
     pub binary_data_output: bool,
     /// The request's parameters, `binary_data_output` among them.
     pub parameters: BTreeMap<String, ParameterValue>,
+    /// Whether the inputs came as bare tensors; then so do the outputs.
+    pub bare: bool,
 }
 
 /// An output that the caller wants.
@@ -92,6 +94,7 @@ pub fn decode_infer(headers: InferHeaders<'_>, body: Bytes) -> Result<InferReque
         outputs: decode_outputs(wire.outputs, binary_data_output)?,
         binary_data_output,
         parameters,
+        bare: false,
     })
 }
 

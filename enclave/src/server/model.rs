@@ -294,6 +294,9 @@ async fn decode(
             content_type: headers.content_type.as_deref(),
             inference_header_content_length: headers.inference_header_length.as_deref(),
         };
+        if kserve::is_bare(infer_headers.content_type) {
+            return kserve::decode_bare(infer_headers, body, &spec);
+        }
         let request = kserve::decode_infer(infer_headers, body)?;
         request.check(&spec)?;
         Ok(request)
@@ -309,6 +312,9 @@ async fn encode(
     let (name, version) = (function.name().clone(), function.version().to_owned());
     let size = output.outputs.iter().map(|tensor| tensor.data.len()).sum();
     let encoded = off_loop_if_large(size, move || {
+        if request.bare {
+            return kserve::encode_bare(&output.outputs);
+        }
         let head = ResponseHead {
             model_name: name.as_str(),
             model_version: Some(&version),

@@ -6,7 +6,8 @@ import {InferenceConsumer} from "../InferenceConsumer.sol";
 import {IJobRelay} from "../interfaces/IJobRelay.sol";
 
 /// @title Pays a prize to who draws the wanted digit
-/// @notice An example: it acts on a classification. The function answers with one byte, the digit that it sees.
+/// @notice An example: it acts on a classification. The function takes 784 bytes and answers with one, the digit that it sees:
+/// `examples/digit` is one.
 contract DigitGate is InferenceConsumer {
     /// @notice `player` drew `digit`; `won` where it is the wanted one and the first.
     event Seen(address indexed player, uint8 digit, bool won);
@@ -63,7 +64,7 @@ contract DigitGate is InferenceConsumer {
         if (pixels.length != 784) revert NotAnImage(pixels.length);
         uint256 floor = RELAY.feeFloor(address(0), CALLBACK_GAS);
         if (msg.value < floor) revert FeeTooLow(floor);
-        jobId = _infer(FUNCTION_DIGEST, pixels, CALLBACK_GAS, PATIENCE, msg.value);
+        jobId = _inferTensors(FUNCTION_DIGEST, pixels, CALLBACK_GAS, PATIENCE, msg.value);
         _plays[jobId] = Play({player: msg.sender, fee: SafeCast.toUint96(msg.value)});
     }
 

@@ -7,7 +7,8 @@ import {IJobRelay} from "../interfaces/IJobRelay.sol";
 
 /// @title A parameter that a model adjusts, within bounds and with a delay
 /// @notice An example of how to let a model act on money: what it says is clamped to absolute bounds and to a largest step,
-/// counts only after a delay, and a guardian can drop it before. The answer is a big-endian uint256, in basis points.
+/// counts only after a delay, and a guardian can drop it before. The answer is one UINT16 in basis points:
+/// `examples/risk` is such a function.
 contract RiskParameter is InferenceConsumer {
     /// @notice What is fixed at deployment.
     struct Limits {
@@ -78,11 +79,11 @@ contract RiskParameter is InferenceConsumer {
     }
 
     /// @notice Asks the model; the value sent is the relay's fee.
-    /// @param features What the model judges, as the function decodes it.
+    /// @param features What the model judges: its inputs' data, little-endian.
     function refresh(bytes calldata features) external payable returns (uint256 jobId) {
         if (msg.sender != GUARDIAN) revert NotGuardian();
         if (_asked != 0 || block.timestamp < _from) revert Busy();
-        jobId = _infer(FUNCTION_DIGEST, features, CALLBACK_GAS, PATIENCE, msg.value);
+        jobId = _inferTensors(FUNCTION_DIGEST, features, CALLBACK_GAS, PATIENCE, msg.value);
         _asked = jobId;
     }
 
@@ -101,11 +102,11 @@ contract RiskParameter is InferenceConsumer {
     function _onAnswer(uint256 jobId, bytes calldata output) internal override {
         _asked = 0;
         // To revert would keep the answer undelivered, and this contract waiting, for ever.
-        if (output.length != 32) {
+        if (output.length != 2) {
             emit Unanswered(jobId, NOT_A_NUMBER);
             return;
         }
-        uint256 asked = abi.decode(output, (uint256));
+        uint256 asked = uint256(uint8(output[0])) | uint256(uint8(output[1])) << 8;
         uint16 current = value();
         uint256 low = current > LOWEST + uint256(STEP) ? current - STEP : LOWEST;
         uint256 high = uint256(current) + STEP < HIGHEST ? uint256(current) + STEP : HIGHEST;

@@ -1,5 +1,6 @@
 //! The codec as callers use it: what is accepted, what is refused and how, and that what goes out comes back in.
 
+mod bare;
 mod binary;
 mod clients;
 mod json;
