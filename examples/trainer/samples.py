@@ -39,6 +39,12 @@ def lenet_mnist(model, pixels, labels):
                   classes=[str(digit) for digit in range(10)])
 
 
+def digit(model, pixels, labels):
+    """The files of the sample of LeNet for bytes, by name."""
+    return sample("input.json", model, "pixels", pixels[DIGIT].reshape(-1),
+                  source=f"{datasets.DIGIT_IMAGES.name}, image {DIGIT} counted from 0", truth=int(labels[DIGIT]))
+
+
 def sample(file, model, name, tensor, *, source, truth, **facts):
     """A KServe v2 request in `file`, and `expected.json`."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -57,8 +63,10 @@ def sample(file, model, name, tensor, *, source, truth, **facts):
 
 def kserve_tensor(name, array):
     """A tensor as KServe v2 JSON, each number in the fewest digits that give it back."""
-    data = [float(str(value)) for value in array.reshape(-1)]
-    return {"name": name, "shape": list(array.shape), "datatype": "FP32", "data": data}
+    number = int if array.dtype == np.uint8 else float
+    data = [number(str(value)) for value in array.reshape(-1)]
+    datatype = {np.dtype(np.float32): "FP32", np.dtype(np.uint8): "UINT8"}[array.dtype]
+    return {"name": name, "shape": list(array.shape), "datatype": datatype, "data": data}
 
 
 def encode(value, indent=None):

@@ -265,3 +265,33 @@ proptest! {
         }
     }
 }
+
+/// The heads are those of `TensorInput.sol`, whose tests have them, too.
+#[test]
+fn tensors_of_a_contract_are_a_job_input() {
+    let head = concat!(
+        "a5010102781d6170706c69636174696f6e2f766e642e6e616372652e74656e736f72730360045820",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+    );
+    for (length, tail) in [
+        (0, "0540"),
+        (23, "0557"),
+        (24, "055818"),
+        (255, "0558ff"),
+        (256, "05590100"),
+        (784, "05590310"),
+        (65_535, "0559ffff"),
+        (65_536, "055a00010000"),
+    ] {
+        let body = vec![0x2a; length];
+        let input = JobInput {
+            content_type: crate::TENSORS_TYPE,
+            inference_header_length: "",
+            salt: [0; 32],
+            body: &body,
+        };
+        let mut wanted = hex::decode([head, tail].concat()).unwrap();
+        wanted.extend_from_slice(&body);
+        assert_eq!(input.encode(), wanted, "{length}");
+    }
+}

@@ -7,8 +7,7 @@ import {IJobRelay} from "../interfaces/IJobRelay.sol";
 
 /// @title A parameter that a model adjusts, within bounds and with a delay
 /// @notice An example of how to let a model act on money: what it says is clamped to absolute bounds and to a largest step,
-/// counts only after a delay, and a guardian can drop it before. The answer is one UINT16 in basis points:
-/// `examples/risk` is such a function.
+/// counts only after a delay, and a guardian can drop it before. The answer is one UINT16, in basis points.
 contract RiskParameter is InferenceConsumer {
     /// @notice What is fixed at deployment.
     struct Limits {
