@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::Method;
 use nacre_enclave::kserve::{
     EncodedResponse, InferHeaders, InferRequest, KserveError, MAX_NAME, MAX_RANK, MAX_TENSORS,
-    ModelAction, ResponseHead, Route, decode_body, decode_infer, encode_infer_response,
+    ModelAction, ResponseHead, Route, decode_bare, decode_body, decode_infer, encode_bare,
+    encode_infer_response, is_bare,
 };
-use nacre_enclave::tensor::Tensor;
+use nacre_enclave::tensor::{DataType, ModelSpec, Tensor, TensorSpec};
 use nacre_enclave::worker::wire::{HEADER_LEN, Header, Message, WireError};
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ use serde_json::Value;
 pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// Reads an inference request: three lines with the values of `content-encoding`, `content-type` and
-/// `inference-header-content-length` (an empty one is absent), then the body as sent.
+/// `inference-header-content-length` (an empty one is absent), then the body as sent. Bare tensors are those of [`model`].
 pub fn kserve_infer(data: &[u8]) -> Result<(), &'static str> {
     let mut parts = data.splitn(4, |byte| *byte == b'\n');
     let mut header = || -> Result<Option<&str>, &'static str> {
@@ -35,7 +36,14 @@ pub fn kserve_infer(data: &[u8]) -> Result<(), &'static str> {
 
     let decoded = decode_body(content_encoding, body, BODY_LIMIT)
         .inspect(|decoded| assert!(decoded.len() <= BODY_LIMIT))
-        .and_then(|body| decode_infer(headers, body));
+        .and_then(|body| match is_bare(headers.content_type) {
+            true => decode_bare(headers, body.clone(), &model()).inspect(|request| {
+                assert_eq!(request.check(&model()), Ok(()));
+                let again = encode_bare(&request.inputs).map(|answer| answer.body);
+                assert_eq!(again, Ok(body));
+            }),
+            false => decode_infer(headers, body),
+        });
     match decoded {
         Ok(request) => {
             check_request(&request);
@@ -46,6 +54,23 @@ pub fn kserve_infer(data: &[u8]) -> Result<(), &'static str> {
             assert!(error.status().is_client_error());
             Err(error.code())
         }
+    }
+}
+
+/// Some pictures of four bytes, a number for all, and a yes or no.
+fn model() -> ModelSpec {
+    let input = |name: &str, datatype, shape: &[i64]| TensorSpec {
+        name: name.to_owned(),
+        datatype,
+        shape: shape.to_vec(),
+    };
+    ModelSpec {
+        inputs: vec![
+            input("pictures", DataType::Uint8, &[-1, 2, 2]),
+            input("number", DataType::Fp32, &[]),
+            input("yes", DataType::Bool, &[1]),
+        ],
+        outputs: Vec::new(),
     }
 }
 

@@ -36,6 +36,11 @@ fn mixed(json: &str, binary: &[u8]) -> Vec<u8> {
     request(&headers, &[json.as_bytes(), binary].concat())
 }
 
+/// Tensors without a word around them.
+fn bare(tensors: &[u8]) -> Vec<u8> {
+    request("\napplication/vnd.nacre.tensors\n", tensors)
+}
+
 const IRIS: &str = r#"{"id":"7","inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[5.1,3.5,1.4,0.2]}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}"#;
 
 fn kserve_infer(seeds: &mut Seeds) {
@@ -62,6 +67,8 @@ fn kserve_infer(seeds: &mut Seeds) {
             ("ok-scalar", one("FP64", "[]", "-0.0")),
             ("ok-empty", one("UINT8", "[0,3]", "[]")),
             ("ok-halves", one("BF16", "[1,3]", "[1e-45,3.389e38,-65504]")),
+            ("ok-bare", bare(b"\x01\x02\x03\x04\0\0\0\x3f\x01")),
+            ("ok-bare.none", bare(b"\0\0\0\x3f\x01")),
             ("ok-bool", one("BOOL", "[2]", "[ true ,\tfalse ]")),
         ],
     );
@@ -74,6 +81,13 @@ fn kserve_infer_refused(seeds: &mut Seeds) {
     seeds.add_all(
         "kserve_infer",
         [
+            ("refused-bare-tensors", bare(b"\x01\0\0\0\x3f\x01")),
+            ("refused-bare-tensors.short", bare(b"")),
+            ("refused-tensor-data.bare", bare(b"\0\0\0\x3f\x02")),
+            (
+                "refused-invalid-header-length.bare",
+                request("\napplication/vnd.nacre.tensors\n0", b""),
+            ),
             ("refused-no-headers", b"{}".to_vec()),
             (
                 "refused-body-too-large",
