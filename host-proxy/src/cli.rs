@@ -28,7 +28,9 @@ use crate::opening::{self, open_when_settled};
 use crate::proxy::{Proxy, ProxyError, ProxyLimits};
 use crate::supervisor::{EnclaveState, Supervision, supervise};
 
-pub use args::{CommandArgs, CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs};
+pub use args::{
+    ClaimArgs, CommandArgs, CrashesArgs, EnclaveKind, EnclaveOptions, NodeArgs, RunArgs,
+};
 pub use chain::ChainArgs;
 
 /// How long jobs may take to end when the node stops, unless open connections may take longer.
@@ -59,6 +61,7 @@ pub async fn run(args: NodeArgs, programs: Programs) -> anyhow::Result<()> {
     match args {
         NodeArgs::Crashes(args) => list_crashes(&args),
         NodeArgs::Command(args) => command(&args).await,
+        NodeArgs::Claim(args) => claim(&args).await,
         NodeArgs::Run(args) => run_node(*args, programs).await,
     }
 }
@@ -226,6 +229,14 @@ async fn command(args: &CommandArgs) -> anyhow::Result<()> {
     let identity = NodeData::identity_in(&args.data).context("the node's data directory")?;
     agent::command(&args.control_plane, &identity, args.command).await?;
     println!("{}: done", identity.node);
+    Ok(())
+}
+
+/// Gives the node to the organisation of an API key, whether or not it runs.
+async fn claim(args: &ClaimArgs) -> anyhow::Result<()> {
+    let identity = NodeData::identity_in(args.data()).context("the node's data directory")?;
+    agent::claim(args.control_plane(), &identity, args.api_key()?).await?;
+    println!("{}: claimed", identity.node);
     Ok(())
 }
 

@@ -206,8 +206,24 @@ impl Site {
         Ok(())
     }
 
+    /// A node that nobody's key registered is its operator's alone until that gives it to an organisation.
+    fn is_claimed(&self) -> anyhow::Result<()> {
+        run(&self.data(), "UPDATE nodes SET organisation = NULL")?;
+        ensure!(self.platform.json(&["payout", "ask"]).is_err());
+        let data = Path::new(self.platform.ready("data"));
+        let mut claim = nacre(self.platform.home());
+        claim.args(["node", "claim", "--control-plane"]);
+        claim.arg(self.platform.ready("control_plane"));
+        claim.arg("--data").arg(data.join("node"));
+        claim.arg("--api-key-file").arg(data.join("api-key"));
+        let claimed = claim.output()?;
+        ensure!(claimed.status.success(), "{}", describe(&claimed));
+        Ok(())
+    }
+
     /// The operator asks for all that its node earned, and is paid it.
     fn is_paid_out(&self) -> anyhow::Result<()> {
+        self.is_claimed()?;
         let owed = number(&self.platform.json(&["balance"])?, "owed")?;
         let asked = self.platform.json(&["payout", "ask"])?;
         ensure!(number(&asked, "amount")? == owed, "{asked}, of {owed}");

@@ -80,7 +80,8 @@ fn only(operators: &[OperatorBalance]) -> Result<OperatorId, CliError> {
     match operators {
         [one] => Ok(one.operator),
         [] => Err(CliError::Usage(
-            "no node was registered with a key of this organisation".to_owned(),
+            "no node was registered or claimed (nacre node claim) with a key of this organisation"
+                .to_owned(),
         )),
         _ => Err(CliError::Usage(
             "the organisation's nodes have several operators: name one with --operator".to_owned(),

@@ -99,6 +99,7 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(nodes::challenge))
         .routes(routes!(nodes::register))
         .routes(routes!(nodes::command))
+        .routes(routes!(nodes::claim))
         .layer(from_fn_with_state(
             Gate::timed(MAX_REGISTRATIONS),
             gate::pass,

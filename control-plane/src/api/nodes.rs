@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use nacre_protocol::api::commands::SignedCommand;
+use nacre_protocol::api::commands::{ClaimNode, SignedCommand};
 use nacre_protocol::api::{
     Challenge, DesiredState, Node, ObservedState, Page, RegisterNode, Registered,
 };
@@ -212,5 +212,32 @@ pub(super) async fn command(
     body: InBody<SignedCommand>,
 ) -> Result<StatusCode, Refusal> {
     to_its_end(async move { platform.command(id, body.value).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a node the organisation's, as if it had been registered with this key: what its operator earned can be asked for with
+/// the organisation's keys. It takes the operator's signature over a nonce, the node and this key's id; the node need not run.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/claims",
+    operation_id = "claimNode",
+    tag = "nodes",
+    request_body = ClaimNode,
+    responses(
+        (status = 204, description = "The node is the organisation's"),
+        (status = 400, description = "`json-syntax`, `body-incomplete`"),
+        (status = 403, description = "`nonce-invalid`, `signature-invalid`"),
+        (status = 413, description = "`body-too-long`"),
+        (status = 415, description = "`content-type`"),
+        (status = 422, description = "`json-invalid`"),
+    ),
+    security(("api_key" = ["nodes"])),
+)]
+pub(super) async fn claim(
+    State(platform): State<Shared>,
+    KeyHolder(key): KeyHolder,
+    body: InBody<ClaimNode>,
+) -> Result<StatusCode, Refusal> {
+    to_its_end(async move { platform.claim_node(&key, &body.value).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -16,7 +16,7 @@ use super::functions::to_its_end;
 use crate::platform::Answer;
 
 /// What the operators of the organisation's nodes earned, asked for and were paid. Nodes are an organisation's if they were
-/// registered with a key of its own.
+/// registered with a key of its own, or claimed with one (`POST /v1/nodes/claims`).
 #[utoipa::path(
     get,
     path = "/v1/ledger/operators",

@@ -10,7 +10,7 @@ pub enum CommandError {
     )]
     Nonce,
     /// Not the operator's word, or no such node.
-    #[error("the signature is not that of the node's operator over this command")]
+    #[error("the signature is not that of the node's operator over exactly this")]
     Signature,
     /// Too far ahead.
     #[error("a node leaves within 30 days")]

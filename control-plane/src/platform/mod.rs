@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod logs;
 mod market;
+mod node_claims;
 mod node_commands;
 mod nodes;
 mod once;

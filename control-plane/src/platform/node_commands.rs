@@ -2,7 +2,7 @@
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use nacre_protocol::api::commands::{NodeCommand, SignedCommand, command_message};
-use nacre_protocol::ids::NodeId;
+use nacre_protocol::ids::{NodeId, OperatorId};
 use nacre_scheduler::{Ask, Event};
 
 use super::Platform;
@@ -30,10 +30,7 @@ impl Platform {
         let known = nodes::known(&mut tx, &node).await?;
         let operator = known.ok_or(CommandError::Signature)?.operator;
         let message = command_message(&signed.nonce, &node, signed.command);
-        let refused = |_| CommandError::Signature;
-        let key = VerifyingKey::from_bytes(operator.as_bytes()).map_err(refused)?;
-        let signature = Signature::from_bytes(&signed.signature);
-        key.verify_strict(&message, &signature).map_err(refused)?;
+        check_operator(&operator, &message, &signed.signature)?;
         if !nonces::take(&mut tx, &signed.nonce, now).await? {
             return Err(CommandError::Nonce.into());
         }
@@ -43,6 +40,18 @@ impl Platform {
         tracing::info!(%node, command = ?signed.command, "the operator's command");
         Ok(())
     }
+}
+
+/// Whether the operator signed this.
+pub(super) fn check_operator(
+    operator: &OperatorId,
+    message: &[u8],
+    signature: &[u8; 64],
+) -> Result<(), CommandError> {
+    let refused = |_| CommandError::Signature;
+    let key = VerifyingKey::from_bytes(operator.as_bytes()).map_err(refused)?;
+    let signature = Signature::from_bytes(signature);
+    key.verify_strict(message, &signature).map_err(refused)
 }
 
 /// What the market hears of it.

@@ -98,6 +98,20 @@ pub(crate) async fn register(
     Ok(())
 }
 
+/// Makes a registered node this organisation's.
+pub(crate) async fn claim(
+    on: &mut Connection,
+    id: &NodeId,
+    organisation: &OrganisationName,
+) -> Result<(), StoreError> {
+    query("UPDATE nodes SET organisation = $1 WHERE id = $2")
+        .bind(organisation.as_str())
+        .bind(id.to_string())
+        .execute(on)
+        .await?;
+    Ok(())
+}
+
 /// The hash of the node's token.
 pub(crate) async fn token(
     on: &mut Connection,

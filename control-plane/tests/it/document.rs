@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, expect};
 
 /// Every path of the API, as its users know it.
-const PATHS: [(&str, &[&str]); 55] = [
+const PATHS: [(&str, &[&str]); 56] = [
     ("/docs", &["get"]),
     ("/healthz", &["get"]),
     ("/openapi.json", &["get"]),
@@ -42,6 +42,7 @@ const PATHS: [(&str, &[&str]); 55] = [
     ("/v1/ledger/payouts/{id}", &["delete", "get"]),
     ("/v1/nodes", &["get", "post"]),
     ("/v1/nodes/challenges", &["post"]),
+    ("/v1/nodes/claims", &["post"]),
     ("/v1/nodes/{id}/chain-keys", &["put"]),
     ("/v1/nodes/{id}/commands", &["post"]),
     ("/v1/nodes/{id}/desired", &["get"]),

@@ -1,11 +1,13 @@
 //! Payouts: what operators earned can be asked for once, is paid once, and is nobody else's to see.
 
+use ed25519_dalek::Signer as _;
 use nacre_control_plane::keys::{self, KeyOrder, Scope};
 use nacre_control_plane::treasury::{Booked, Payment, PaymentError, pay};
 use nacre_ledger::Amount;
-use nacre_protocol::api::Page;
+use nacre_protocol::api::commands::{ClaimNode, claim_message};
 use nacre_protocol::api::payouts::{OperatorBalance, Payout, PayoutState};
-use nacre_protocol::ids::{OperatorId, PayoutId};
+use nacre_protocol::api::{Node, Page};
+use nacre_protocol::ids::{NodeId, OperatorId, PayoutId};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -231,6 +233,65 @@ async fn others_neither_see_nor_ask_nor_withdraw() {
     let (site, nodes) = Site::start(1).await;
     let asks = ask(&site, nodes[0].node.operator_id(), None);
     refused(asks, 404, "operator-not-found").await;
+}
+
+/// What an operator sends to give a node to the organisation of a key.
+fn claim(site: &Site, signer: &Signer, node: NodeId, nonce: [u8; 32], key: &str) -> RequestBuilder {
+    let message = claim_message(&nonce, &node, &key[6..22]);
+    let claim = ClaimNode {
+        node,
+        nonce,
+        signature: signer.node.operator.sign(&message).to_bytes(),
+    };
+    let post = site.server.request(Method::POST, "/v1/nodes/claims");
+    post.json(&claim)
+}
+
+#[tokio::test]
+async fn a_node_that_was_registered_without_a_key_is_claimed_by_its_operators_word() {
+    let (site, nodes) = Site::start(2).await;
+    let (signer, other) = (&nodes[0], &nodes[1]);
+    let lease = site.lease(signer).await;
+    site.bring(signer, &[signer.used(1, lease, 1_000)]).await;
+    let (node, key) = (signer.node.id, site.server.key.clone());
+    let operator = signer.node.operator_id();
+    refused(ask(&site, operator, None), 404, "operator-not-found").await;
+
+    // Nobody but its operator gives it away, and nobody but the holder of the key that was named takes it.
+    let nonce = site.server.challenge().await;
+    let forged = claim(&site, other, node, nonce, &key);
+    refused(forged, 403, "signature-invalid").await;
+    let elsewhere = claim(&site, signer, node, nonce, "nacre_0123456789abcdef_");
+    refused(elsewhere, 403, "signature-invalid").await;
+    let unknown = claim(&site, signer, NodeId::from_random([9; 16]), nonce, &key);
+    refused(unknown, 403, "signature-invalid").await;
+    let unheard = claim(&site, signer, node, [7; 32], &key);
+    refused(unheard, 403, "nonce-invalid").await;
+    refused(ask(&site, operator, None), 404, "operator-not-found").await;
+
+    let once = claim(&site, signer, node, nonce, &key);
+    let again = once.try_clone().unwrap();
+    assert_eq!(once.send().await.unwrap().status(), 204);
+    refused(again, 403, "nonce-invalid").await;
+    assert_eq!(standing(&site).await, [900, 0, 0, 900, 0]);
+    let payout: Payout = expect(ask(&site, operator, None), 201).await;
+    assert_eq!((payout.operator, payout.amount), (operator, 900));
+    let others = ask(&site, other.node.operator_id(), None);
+    refused(others, 404, "operator-not-found").await;
+    site.check().await;
+}
+
+#[tokio::test]
+async fn a_claimed_node_stays_its_organisations_when_it_registers_by_its_operators_word_again() {
+    let (mut site, mut nodes) = Site::start(1).await;
+    let nonce = site.server.challenge().await;
+    let key = site.server.key.clone();
+    let request = claim(&site, &nodes[0], nodes[0].node.id, nonce, &key);
+    assert_eq!(request.send().await.unwrap().status(), 204);
+    site.server.register(&mut nodes[0].node).await;
+    let own: Page<Node> = site.server.get("/v1/nodes?own=true").await;
+    let own: Vec<_> = own.items.iter().map(|node| node.id).collect();
+    assert_eq!(own, [nodes[0].node.id]);
 }
 
 #[tokio::test]

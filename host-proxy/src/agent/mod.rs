@@ -119,6 +119,16 @@ pub async fn command(
     platform.command(identity, command).await
 }
 
+/// Gives a node to the organisation of an API key.
+pub async fn claim(
+    control_plane: &Url,
+    identity: &NodeIdentity,
+    key: ApiKey,
+) -> Result<(), PlatformError> {
+    let platform = Platform::new(control_plane.clone(), Some(key))?;
+    platform.claim(identity).await
+}
+
 /// What outlives a boot of the enclave.
 struct Link {
     config: AgentConfig,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use ed25519_dalek::Signer as _;
 use futures_util::{Stream, StreamExt as _};
-use nacre_protocol::api::commands::{NodeCommand, SignedCommand, command_message};
+use nacre_protocol::api::commands::{
+    ClaimNode, NodeCommand, SignedCommand, claim_message, command_message,
+};
 use nacre_protocol::api::{
     Challenge, DesiredState, IDEMPOTENCY_KEY, ObservedState, RegisterNode, Registered,
 };
@@ -67,6 +69,9 @@ pub enum PlatformError {
     /// The URL is none that the API can stand under.
     #[error("{0} is not the URL of a control plane: http:// or https://, a host, no query")]
     Url(String),
+    /// The API key is none.
+    #[error("the API key is not of the form nacre_<id>_<secret>")]
+    ApiKey,
     /// No answer.
     #[error("the control plane cannot be reached: {}", innermost(.0))]
     Unreachable(#[source] reqwest::Error),
@@ -107,6 +112,7 @@ impl PlatformError {
     pub fn code(&self) -> &str {
         match self {
             Self::Url(_) => "control-plane-url",
+            Self::ApiKey => "api-key-malformed",
             Self::Unreachable(_) => "control-plane-unreachable",
             Self::Refused(problem) => &problem.code,
             Self::Malformed { .. } => "control-plane-malformed-answer",
@@ -118,7 +124,7 @@ impl PlatformError {
         match self {
             Self::Refused(problem) => Some(problem.status),
             Self::Malformed { status, .. } => Some(status.as_u16()),
-            Self::Url(_) | Self::Unreachable(_) => None,
+            Self::Url(_) | Self::ApiKey | Self::Unreachable(_) => None,
         }
     }
 }
@@ -176,6 +182,22 @@ impl Platform {
         };
         let url = self.url(&["v1", "nodes", &identity.node.to_string(), "commands"]);
         let request = self.client.post(url).json(&signed).timeout(QUICK);
+        success(request).await.map(drop)
+    }
+
+    /// Gives a node to the organisation of the API key.
+    pub(crate) async fn claim(&self, identity: &NodeIdentity) -> Result<(), PlatformError> {
+        let ApiKey(Token(key)) = self.api_key.as_ref().ok_or(PlatformError::ApiKey)?;
+        let key_id = key.split('_').nth(1).ok_or(PlatformError::ApiKey)?;
+        let nonce = self.challenge().await?.nonce;
+        let message = claim_message(&nonce, &identity.node, key_id);
+        let claim = ClaimNode {
+            node: identity.node,
+            nonce,
+            signature: identity.operator_key.sign(&message).to_bytes(),
+        };
+        let request = self.client.post(self.url(&["v1", "nodes", "claims"]));
+        let request = request.bearer_auth(key).json(&claim).timeout(QUICK);
         success(request).await.map(drop)
     }
 

@@ -1,7 +1,7 @@
 //! The words of `nacre node`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -26,6 +26,7 @@ const CRASHES: &str = "crashes";
 const DRAIN: &str = "drain";
 const KEEP: &str = "keep";
 const ASK: &str = "ask";
+const CLAIM: &str = "claim";
 
 /// `nacre node`: without a command it runs a node.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub enum NodeArgs {
     Crashes(CrashesArgs),
     /// `nacre node drain …`, `keep …` and `ask …`
     Command(CommandArgs),
+    /// `nacre node claim …`
+    Claim(ClaimArgs),
 }
 
 /// What the operator wants of a node.
@@ -88,6 +91,33 @@ struct AskArgs {
     cpu_price: Option<u64>,
 }
 
+/// `nacre node claim`
+#[derive(Debug, Clone, Args)]
+pub struct ClaimArgs {
+    #[command(flatten)]
+    node: NodeAt,
+    /// File with an API key of the organisation, that has the scope `nodes`
+    #[arg(long, value_name = "FILE")]
+    api_key_file: PathBuf,
+}
+
+impl ClaimArgs {
+    /// The node's data directory.
+    pub(super) fn data(&self) -> &Path {
+        &self.node.data
+    }
+
+    /// URL of the control plane.
+    pub(super) fn control_plane(&self) -> &Url {
+        &self.node.control_plane
+    }
+
+    /// The key in `--api-key-file`.
+    pub(super) fn api_key(&self) -> anyhow::Result<ApiKey> {
+        read_key(&self.api_key_file)
+    }
+}
+
 /// By hand, because derived code asks for what running requires before it looks for a command.
 impl Args for NodeArgs {
     fn augment_args(command: Command) -> Command {
@@ -105,6 +135,10 @@ impl Args for NodeArgs {
             .subcommand(described::<NodeAt>(
                 KEEP,
                 "Let a node that leaves stay after all, or take replicas again when it is back",
+            ))
+            .subcommand(described::<ClaimArgs>(
+                CLAIM,
+                "Make a node an organisation's, so that what it earned can be asked for with the organisation's keys (nacre payout)",
             ))
             .subcommand(described::<AskArgs>(
                 ASK,
@@ -128,6 +162,7 @@ impl FromArgMatches for NodeArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         match matches.subcommand() {
             Some((CRASHES, matches)) => CrashesArgs::from_arg_matches(matches).map(Self::Crashes),
+            Some((CLAIM, matches)) => ClaimArgs::from_arg_matches(matches).map(Self::Claim),
             Some((word, matches)) => CommandArgs::of(word, matches).map(Self::Command),
             None => RunArgs::from_arg_matches(matches).map(|args| Self::Run(Box::new(args))),
         }
@@ -168,6 +203,12 @@ impl CommandArgs {
             command,
         })
     }
+}
+
+fn read_key(file: &Path) -> anyhow::Result<ApiKey> {
+    let text = std::fs::read_to_string(file);
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(ApiKey::new(&text))
 }
 
 fn days(text: &str) -> Result<Timeout, String> {
@@ -322,12 +363,7 @@ pub struct EnclaveOptions {
 impl RunArgs {
     /// The key in `--api-key-file`.
     pub(super) fn api_key(&self) -> anyhow::Result<Option<ApiKey>> {
-        let Some(file) = &self.api_key_file else {
-            return Ok(None);
-        };
-        let text = std::fs::read_to_string(file);
-        let text = text.with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(Some(ApiKey::new(&text)))
+        self.api_key_file.as_deref().map(read_key).transpose()
     }
 
     /// What the proxy may do with this many open files.

@@ -70,6 +70,32 @@ pub fn command_message(nonce: &[u8; 32], node: &NodeId, command: NodeCommand) ->
     .concat()
 }
 
+/// `POST /v1/nodes/claims`: a node that was registered by its operator's word alone, or for another organisation, is from now
+/// on that of the API key which comes along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClaimNode {
+    /// The node.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub node: NodeId,
+    /// The nonce of `POST /v1/nodes/challenges`; each is taken once.
+    #[serde(with = "crate::encoding::base64url_array")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub nonce: [u8; 32],
+    /// The operator's Ed25519 signature over [`claim_message`], base64url.
+    #[serde(with = "crate::encoding::base64url_array")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub signature: [u8; 64],
+}
+
+/// The bytes that an operator signs to give a node to an organisation: `nacre/node-claim/v1`, a zero byte, nonce, node id, and
+/// the public id of the API key that it is claimed with (the hex digits after `nacre_`). So nobody else's key can use it.
+pub fn claim_message(nonce: &[u8; 32], node: &NodeId, key_id: &str) -> Vec<u8> {
+    let head = b"nacre/node-claim/v1\x00".as_slice();
+    [head, nonce, node.as_bytes(), key_id.as_bytes()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
