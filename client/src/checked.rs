@@ -27,10 +27,20 @@ pub struct CheckedResponse {
 impl CheckedResponse {
     /// Whether the enclave refused the request because it runs another version of the function.
     pub(crate) fn is_of_another_version(&self) -> bool {
-        let refused = self.proof.is_none() && self.response.status() == StatusCode::CONFLICT;
+        self.is_refused_as(StatusCode::CONFLICT, "function-mismatch")
+    }
+
+    /// Whether the enclave refused the request because it does not run the function, in this version or at all.
+    pub(crate) fn is_not_here(&self) -> bool {
+        self.is_of_another_version() || self.is_refused_as(StatusCode::NOT_FOUND, "unknown-model")
+    }
+
+    /// Refused like this, and therefore before a worker saw a byte.
+    fn is_refused_as(&self, status: StatusCode, code: &str) -> bool {
+        let refused = self.proof.is_none() && self.response.status() == status;
         refused
             && serde_json::from_slice::<Refusal>(self.response.body())
-                .is_ok_and(|refusal| refusal.code == "function-mismatch")
+                .is_ok_and(|refusal| refusal.code == code)
     }
 }
 

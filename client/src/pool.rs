@@ -64,6 +64,8 @@ pub(crate) struct Leased {
     connection: AttestedConnection,
     /// The version that answered here last, of those that may.
     version: Option<Digest>,
+    /// Whether it was idle before: what it reaches may have changed since.
+    reused: bool,
 }
 
 impl Leased {
@@ -138,8 +140,9 @@ impl AttestedClient {
 
     /// Sends a request and checks the answer.
     ///
-    /// A connection that ended while it was idle is replaced before anything is sent; a request that may have reached
-    /// the enclave is never sent twice.
+    /// A connection that ended while it was idle is replaced before anything is sent. So is one whose enclave says that the
+    /// function has gone from there since: behind a gateway, a new connection finds it where it is now. A request that
+    /// may have been worked on is never sent twice.
     pub async fn call(&self, request: Request<Bytes>) -> Result<CheckedResponse, ClientError> {
         self.call_encoded(request, None).await
     }
@@ -151,12 +154,34 @@ impl AttestedClient {
         decoded: Option<&[u8]>,
     ) -> Result<CheckedResponse, ClientError> {
         let leased = self.checkout().await?;
-        self.call_on(leased, request, decoded).await
+        let (answer, _) = self.call_on(leased, request, decoded).await?;
+        Ok(answer)
     }
 
-    /// As [`Self::call_encoded`], over a connection from [`Self::checkout`]: whatever fails here, the request may have
-    /// reached the enclave.
+    /// As [`Self::call_encoded`], beginning with a connection from [`Self::checkout`], and with who answered: whatever fails
+    /// here, the request may have reached an enclave.
     pub(crate) async fn call_on(
+        &self,
+        mut leased: Leased,
+        request: Request<Bytes>,
+        decoded: Option<&[u8]>,
+    ) -> Result<(CheckedResponse, Arc<AttestedEnclave>), ClientError> {
+        loop {
+            let (enclave, reused) = (Arc::clone(leased.enclave()), leased.reused);
+            let answer = self.call_once(leased, request.clone(), decoded).await?;
+            if reused && self.function.is_some() && answer.is_not_here() {
+                // Each turn forgets an enclave, until one answers or the connection is a new one.
+                self.forget_enclave(&enclave);
+                if let Ok(other) = self.checkout().await {
+                    leased = other;
+                    continue;
+                }
+            }
+            return Ok((answer, enclave));
+        }
+    }
+
+    async fn call_once(
         &self,
         mut leased: Leased,
         request: Request<Bytes>,
@@ -235,6 +260,7 @@ impl AttestedClient {
                 self.forget_idle(&leased.endpoint);
                 continue;
             }
+            leased.reused = true;
             return Ok(leased);
         }
     }
@@ -250,6 +276,7 @@ impl AttestedClient {
                         endpoint,
                         connection,
                         version: None,
+                        reused: false,
                     });
                 }
                 Err(error) => {
@@ -275,6 +302,11 @@ impl AttestedClient {
         if row.contains(&leased.endpoint) && idle.len() < self.shared.options.max_idle {
             idle.push(leased);
         }
+    }
+
+    fn forget_enclave(&self, enclave: &AttestedEnclave) {
+        let boot = enclave.statement().boot_id;
+        lock(&self.shared.idle).retain(|idle| idle.enclave().statement().boot_id != boot);
     }
 
     fn forget_idle(&self, endpoint: &Endpoint) {

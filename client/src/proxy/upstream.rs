@@ -138,7 +138,6 @@ impl Upstream {
     async fn attempt(&self, outgoing: Outgoing<'_>) -> Result<Incoming, Failure> {
         let unsent = |error| Failure { error, sent: false };
         let leased = self.client.checkout().await.map_err(unsent)?;
-        let enclave = Arc::clone(leased.enclave());
         let request = outgoing.request.clone();
         let decoded = outgoing.decoded.map(|body| &body[..]);
         let answer = if outgoing.names_function {
@@ -147,7 +146,7 @@ impl Upstream {
             let client = self.client.without_function();
             client.call_on(leased, request, decoded).await
         };
-        let answer = answer.map_err(|error| Failure { error, sent: true })?;
+        let (answer, enclave) = answer.map_err(|error| Failure { error, sent: true })?;
         Ok(Incoming { answer, enclave })
     }
 

@@ -1,5 +1,6 @@
 //! Two versions of a function behind a gateway, and one that sleeps.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +22,8 @@ use crate::site::{DEADLINE, Site, client_of, endpoint_of, gateway_with};
 const TRIAL: u32 = 25;
 /// Connections that are counted. Of as many draws, the part is off by 14 percent once in a thousand runs.
 const COUNTED: usize = 100;
-/// Callers who come again and again while versions change.
-const CALLERS: usize = 2;
+/// Callers who come again and again while versions change: half of them on connections that they keep.
+const CALLERS: usize = 4;
 /// A sleeping function's first caller is answered within this.
 const WAKE: Duration = Duration::from_secs(30);
 
@@ -51,6 +52,8 @@ fn versions_share_callers_by_weight_and_change_without_a_failed_call() -> anyhow
     platform.json(&["rollback", name])?;
     two.until_all_are_answered_by(two.old)?;
 
+    // Who keeps a connection learns of it there, too: nothing of the version that went is answered from it.
+    callers.until_all_get(two.old)?;
     let seen = callers.stop()?;
     ensure!(seen.failures.is_empty(), "{:?}", seen.failures);
     ensure!(seen.answered > 50, "{} calls were answered", seen.answered);
@@ -174,7 +177,8 @@ async fn answered_by(example: &Example, client: AttestedClient) -> anyhow::Resul
     Ok(proof.receipt.receipt.function_digest)
 }
 
-/// Callers of either version, each call on a connection of its own, until they are told to stop.
+/// Callers of either version, until they are told to stop: each call of the first half on a connection of its own, those of the
+/// others on one that is kept.
 struct Callers {
     runtime: Runtime,
     stopping: Arc<AtomicBool>,
@@ -186,6 +190,8 @@ struct Callers {
 struct Seen {
     answered: usize,
     failures: Vec<String>,
+    /// The version that each caller had its last answer of.
+    last: BTreeMap<usize, Digest>,
 }
 
 impl Callers {
@@ -193,16 +199,21 @@ impl Callers {
         let runtime = Runtime::new()?;
         let (stopping, seen) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Seen>>::default());
         let mut tasks = JoinSet::new();
-        for _ in 0..CALLERS {
+        for n in 0..CALLERS {
             let (stopping, seen) = (Arc::clone(&stopping), Arc::clone(&seen));
             let example = two.site.example.clone();
             let new_client = two.clients()?;
             let calls = async move {
+                let kept = (n >= CALLERS / 2).then(&new_client);
                 while !stopping.load(Ordering::Relaxed) {
-                    let answered = answered_by(&example, new_client()).await;
+                    let client = kept.clone().unwrap_or_else(&new_client);
+                    let answered = answered_by(&example, client).await;
                     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                     match answered {
-                        Ok(_) => seen.answered += 1,
+                        Ok(version) => {
+                            seen.answered += 1;
+                            seen.last.insert(n, version);
+                        }
                         Err(error) => seen.failures.push(format!("{error:#}")),
                     }
                 }
@@ -214,6 +225,14 @@ impl Callers {
             stopping,
             seen,
             tasks,
+        })
+    }
+
+    fn until_all_get(&self, digest: Digest) -> anyhow::Result<()> {
+        wait_for("all are answered by one version", DEADLINE, || {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = seen.last.len() == CALLERS;
+            (all && seen.last.values().all(|last| *last == digest)).then_some(())
         })
     }
 
