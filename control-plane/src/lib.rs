@@ -13,7 +13,6 @@
 pub mod admin;
 mod api;
 pub mod audit;
-mod causes;
 mod challenges;
 pub mod cli;
 pub mod clock;
@@ -35,6 +34,7 @@ mod standing;
 mod store;
 mod terms;
 mod token;
+mod traces;
 pub mod treasury;
 mod wakers;
 pub mod watchers;

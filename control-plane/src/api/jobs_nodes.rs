@@ -22,6 +22,7 @@ use super::functions::to_its_end;
 use super::jobs::{CarriedBytes, WaitQuery};
 use crate::error::{JobError, RequestError, UploadError};
 use crate::platform::{Attempt, ResultBody};
+use crate::traces;
 
 /// Which lease of the job it is about.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -83,12 +84,14 @@ pub(super) async fn take(
     InQuery(wait): InQuery<WaitQuery>,
 ) -> Result<Response, Refusal> {
     let id = caller.is(id)?;
-    Ok(
-        match platform.next_job(id, &caller.token, wait.wait_ms).await? {
-            Some(job) => ok(&job),
-            None => StatusCode::NO_CONTENT.into_response(),
-        },
-    )
+    let next = platform.next_job(id, &caller.token, wait.wait_ms).await?;
+    let Some((job, trace)) = next else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let mut response = ok(&job);
+    let goes_on = traces::headers(trace.as_deref());
+    response.headers_mut().extend(goes_on);
+    Ok(response)
 }
 
 /// The input of a job that the node has.

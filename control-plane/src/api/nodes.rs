@@ -8,7 +8,6 @@ use nacre_protocol::api::{
     Challenge, DesiredState, Node, ObservedState, Page, RegisterNode, Registered,
 };
 use nacre_protocol::ids::NodeId;
-use nacre_telemetry::trace::TRACEPARENT;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -17,6 +16,7 @@ use super::answer::{Refusal, json, ok};
 use super::auth::{KeyHolder, NodeCaller, PerhapsKeyHolder};
 use super::extract::{InBody, InPath, InQuery, check_limit, default_limit};
 use super::functions::to_its_end;
+use crate::traces;
 
 /// Which nodes.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -142,14 +142,12 @@ pub(super) async fn desired(
     InQuery(query): InQuery<DesiredQuery>,
 ) -> Result<Response, Refusal> {
     let id = caller.is(id)?;
-    let desired = platform
-        .desired(id, &caller.token, query.after, query.wait_ms)
-        .await?;
+    let asked = platform.desired(id, &caller.token, query.after, query.wait_ms);
+    let (desired, trace) = asked.await?;
     let mut response = ok(&desired);
-    if query.after != Some(desired.revision)
-        && let Some(cause) = platform.causes().take(&id)
-    {
-        response.headers_mut().insert(TRACEPARENT, cause);
+    if query.after != Some(desired.revision) {
+        let news = traces::headers(trace.as_deref());
+        response.headers_mut().extend(news);
     }
     Ok(response)
 }

@@ -40,7 +40,6 @@ pub(crate) use once::{Answer, Idempotency};
 pub(crate) use only_if::{OnlyIf, etag};
 pub(crate) use routes::Served;
 
-use crate::causes::Causes;
 use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::{Config, JobsConfig, LedgerConfig};
@@ -80,7 +79,6 @@ pub(crate) struct Platform {
     webhooks: jobs::Webhooks,
     uptime: uptime::Uptime,
     meters: Meters,
-    causes: Causes,
     market: market::Held,
     clock: Clock,
     /// Silence before this moment is ours, not the nodes'.
@@ -144,7 +142,6 @@ impl Platform {
             webhooks,
             uptime,
             meters: Meters::new(),
-            causes: Causes::default(),
             market: market::Held::default(),
             started_ms: config.clock.now_ms(),
             clock: config.clock.clone(),
@@ -205,11 +202,6 @@ impl Platform {
         self.meters.read(&self.store, self.clock.now_ms()).await
     }
 
-    /// Whose trace nodes' news belong to.
-    pub(crate) fn causes(&self) -> &Causes {
-        &self.causes
-    }
-
     /// Closes the database.
     pub(crate) async fn close(&self) {
         self.store.close().await;
@@ -221,7 +213,6 @@ impl Platform {
         let names: Vec<String> = changed.topics.iter().map(ToString::to_string).collect();
         self.store.announce(&mut tx, &names).await?;
         commit(tx).await?;
-        self.causes.note(changed.desired());
         for topic in &changed.topics {
             self.wakers.wake(topic);
         }

@@ -47,7 +47,7 @@ impl Platform {
         Ok(self.cursors.page(LIST, organisation, items, limit, id))
     }
 
-    /// What a node shall run; waits up to `wait_ms` while the revision is `after`. The token is checked again after each
+    /// What a node shall run, and the trace in which that came about; waits up to `wait_ms` while the revision is `after`. The token is checked again after each
     /// wait, since a new registration ends it.
     pub(crate) async fn desired(
         &self,
@@ -55,7 +55,7 @@ impl Platform {
         token: &str,
         after: Option<u64>,
         wait_ms: u64,
-    ) -> Result<DesiredState, Error> {
+    ) -> Result<(DesiredState, Option<String>), Error> {
         let mut wait = self.wakers.wait(Topic::Desired(node), wait_ms);
         loop {
             if self.authenticate(token).await? != Principal::Node(node) {
@@ -64,9 +64,9 @@ impl Platform {
             let mut tx = self.store.read().await?;
             let desired = nodes::desired(&mut tx, &node).await?;
             drop(tx);
-            let desired = desired.ok_or(Error::Unauthenticated)?;
+            let (desired, trace) = desired.ok_or(Error::Unauthenticated)?;
             if Some(desired.revision) != after || !wait.again().await {
-                return Ok(desired);
+                return Ok((desired, trace));
             }
         }
     }

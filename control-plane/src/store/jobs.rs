@@ -48,6 +48,8 @@ pub(crate) struct JobRow {
     pub created_ms: u64,
     pub ended_ms: Option<u64>,
     pub kept_until_ms: Option<u64>,
+    /// The trace that it was laid in by.
+    pub trace: Option<String>,
 }
 
 /// A job's input as carried.
@@ -64,8 +66,8 @@ pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), Stor
     query(
         "INSERT INTO jobs (id, owner, function, digest, fingerprint, state, attempt, tries, due_ms,
              lease_until_ms, avoid_until_ms, deadline_ms, max_second_cost, webhook, result_key,
-             input_size, input_digest, input_object, created_ms, organisation, chain)
-         VALUES ($1, $2, $3, $4, $5, 'queued', 0, 0, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $6, $14, $15)",
+             input_size, input_digest, input_object, created_ms, organisation, chain, trace)
+         VALUES ($1, $2, $3, $4, $5, 'queued', 0, 0, $6, 0, 0, $7, $8, $9, $10, $11, $12, $13, $6, $14, $15, $16)",
     )
     .bind(job.id.to_string())
     .bind(&job.owner)
@@ -82,6 +84,7 @@ pub(crate) async fn insert(on: &mut Connection, job: &JobRow) -> Result<(), Stor
     .bind(job.input.object.clone())
     .bind(job.organisation.as_str())
     .bind(job.chain.map(|chain| chain.to_string()))
+    .bind(job.trace.as_deref())
     .execute(on)
     .await?;
     Ok(())

@@ -10,6 +10,7 @@ use sqlx::query;
 
 use super::{Connection, RowExt as _, StoreError, big};
 use crate::token::SecretHash;
+use crate::traces;
 
 /// What a registration is held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,13 +62,13 @@ pub(crate) async fn register(
     query(
         "INSERT INTO nodes (id, operator, endpoint, memory_bytes, price, boot_id, token_sha256,
                             revision, online, seen_ms, registered_ms, region, organisation, cpu_price,
-                            cpu_milli)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9, $10, $11, $12)
+                            cpu_milli, trace)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, TRUE, $8, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (id) DO UPDATE SET region = excluded.region,
              endpoint = excluded.endpoint, memory_bytes = excluded.memory_bytes,
              cpu_milli = excluded.cpu_milli, price = excluded.price, cpu_price = excluded.cpu_price, boot_id = excluded.boot_id,
              token_sha256 = excluded.token_sha256, revision = nodes.revision + 1,
-             online = TRUE, seen_ms = excluded.seen_ms,
+             trace = excluded.trace, online = TRUE, seen_ms = excluded.seen_ms,
              organisation = COALESCE(excluded.organisation, nodes.organisation)",
     )
     .bind(request.id.to_string())
@@ -82,6 +83,7 @@ pub(crate) async fn register(
     .bind(organisation.map(OrganisationName::as_str))
     .bind(big(request.offer.cpu_price)?)
     .bind(i64::from(request.offer.cpu_milli))
+    .bind(traces::current())
     .execute(&mut *on)
     .await?;
     query(
@@ -184,21 +186,26 @@ pub(crate) async fn take_offline(
     rows.iter().map(|row| row.parsed("id")).collect()
 }
 
-/// Gives the node's desired state its next revision.
-pub(crate) async fn bump_revision(on: &mut Connection, id: &NodeId) -> Result<(), StoreError> {
-    query("UPDATE nodes SET revision = revision + 1 WHERE id = $1")
+/// Gives the node's desired state its next revision, which came about in this trace.
+pub(crate) async fn bump_revision(
+    on: &mut Connection,
+    id: &NodeId,
+    trace: Option<&str>,
+) -> Result<(), StoreError> {
+    query("UPDATE nodes SET revision = revision + 1, trace = $2 WHERE id = $1")
         .bind(id.to_string())
+        .bind(trace)
         .execute(on)
         .await?;
     Ok(())
 }
 
-/// What the node shall run.
+/// What the node shall run, and the trace in which that came about.
 pub(crate) async fn desired(
     on: &mut Connection,
     id: &NodeId,
-) -> Result<Option<DesiredState>, StoreError> {
-    let row = query("SELECT revision FROM nodes WHERE id = $1")
+) -> Result<Option<(DesiredState, Option<String>)>, StoreError> {
+    let row = query("SELECT revision, trace FROM nodes WHERE id = $1")
         .bind(id.to_string())
         .fetch_optional(&mut *on)
         .await?;
@@ -217,10 +224,11 @@ pub(crate) async fn desired(
             digest: row.parsed("digest")?,
         })
     });
-    Ok(Some(DesiredState {
+    let desired = DesiredState {
         revision: row.number("revision")?,
         functions: functions.collect::<Result<_, StoreError>>()?,
-    }))
+    };
+    Ok(Some((desired, row.text_opt("trace")?)))
 }
 
 /// The boot that the node registered last.

@@ -16,8 +16,11 @@ use nacre_failpoint as failpoint;
 use nacre_failpoint::Step;
 use nacre_protocol::api::jobs::{AssignedJob, JobFailure};
 use nacre_protocol::digest::Digest;
+use nacre_telemetry::trace;
+use reqwest::header::HeaderMap;
 use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::platform::{PlatformError, Session};
 use super::{Boot, Link, platform_backoff};
@@ -56,7 +59,7 @@ pub(super) async fn run(link: &Link, boot: &Boot) {
 
 async fn lane(link: &Link, boot: &Boot, turns: &Turns) {
     loop {
-        let (session, job) = tokio::select! {
+        let (session, job, headers) = tokio::select! {
             biased;
             () = link.config.stop.cancelled() => return,
             () = link.config.leave.cancelled() => return,
@@ -69,8 +72,9 @@ async fn lane(link: &Link, boot: &Boot, turns: &Turns) {
             session,
             job,
         };
+        let span = trace::work("run job", &headers);
         tokio::select! {
-            () = held.carry_out(turns) => {}
+            () = held.carry_out(turns).instrument(span) => {}
             error = held.keep() => {
                 link.config.work.job(JobEnd::Dropped);
                 tracing::info!(job = %held.job.id, %error, "job dropped: it is not this node's any more");
@@ -79,7 +83,7 @@ async fn lane(link: &Link, boot: &Boot, turns: &Turns) {
     }
 }
 
-async fn take(link: &Link, boot: &Boot) -> (Session, AssignedJob) {
+async fn take(link: &Link, boot: &Boot) -> (Session, AssignedJob, HeaderMap) {
     let node = link.config.identity.node;
     let mut backoff = platform_backoff();
     loop {
@@ -87,9 +91,9 @@ async fn take(link: &Link, boot: &Boot) -> (Session, AssignedJob) {
         let asked = Instant::now();
         failpoint::before(Step::AskForJob);
         match link.platform.take_job(&session, node, WAIT).await {
-            Ok(Some(job)) => {
+            Ok(Some((job, headers))) => {
                 failpoint::after(Step::AskForJob);
-                return (session, job);
+                return (session, job, headers);
             }
             Ok(None) if asked.elapsed() >= TOO_SOON => {
                 backoff.reset();

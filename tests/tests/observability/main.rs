@@ -10,6 +10,7 @@ mod collector;
 mod dashboard;
 mod documented;
 mod exposition;
+mod job_traces;
 mod secrets;
 mod site;
 mod traces;
@@ -49,6 +50,7 @@ fn all_of_nacre_shows_what_it_does_and_nothing_of_what_it_is_sent() -> anyhow::R
     documented::is_exactly(&after)?;
     secrets::labels_are_ours(&after)?;
     traces::link(&site)?;
+    job_traces::link(&site)?;
     let texts: Vec<_> = after.keys().map(|name| site.text(name)).collect();
     let texts = texts.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let secrets = [IN_THE_INPUT, IN_A_TOKEN, IN_A_PATH, &site.key.clone()].map(str::to_owned);

@@ -25,6 +25,7 @@ pub(crate) struct Site {
     pub(crate) platform: Platform,
     pub(crate) example: Example,
     pub(crate) key: String,
+    pub(crate) digest: String,
     pub(crate) gateway: String,
     pub(crate) proxy: String,
     beside: Vec<Beside>,
@@ -140,6 +141,7 @@ impl Site {
         let sockets = names.map(|name| (name, socket(name)));
         Ok(Self {
             key: std::fs::read_to_string(key_file)?.trim().to_owned(),
+            digest: digest.to_owned(),
             gateway: gateway.replace("listening on ", ""),
             proxy: proxy["listening"]
                 .as_str()

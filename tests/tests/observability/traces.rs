@@ -7,6 +7,7 @@ use nacre_tests::platform::wait_for;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::DEADLINE;
+use super::collector::Seen;
 use super::site::Site;
 
 /// What a span may say of itself.
@@ -74,7 +75,12 @@ pub(crate) fn link(site: &Site) -> anyhow::Result<()> {
         fetched,
         "the node's blobs are fetched in no span of its own"
     );
-    for seen in &spans {
+    says_little(&spans)
+}
+
+/// That no span says more of itself than it may.
+pub(crate) fn says_little(spans: &[Seen]) -> anyhow::Result<()> {
+    for seen in spans {
         let fields = seen.span.attributes.iter().map(|pair| pair.key.as_str());
         let strange: Vec<_> = fields.filter(|field| !FIELDS.contains(field)).collect();
         ensure!(strange.is_empty(), "{} says {strange:?}", seen.span.name);

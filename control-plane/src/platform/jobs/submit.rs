@@ -14,6 +14,7 @@ use crate::error::{Error, JobError};
 use crate::platform::{Answer, Changed, Idempotency, Key, Platform};
 use crate::store::jobs::{self, Input, JobRow};
 use crate::store::{Transaction, commit, functions};
+use crate::traces;
 
 /// Furthest deadline, milliseconds from now.
 const MAX_AHEAD_MS: u64 = 7 * 24 * 3600 * 1000;
@@ -71,6 +72,7 @@ impl Platform {
             created_ms: now,
             ended_ms: None,
             kept_until_ms: None,
+            trace: traces::current(),
         };
         let mut tx = self.store.write().await?;
         // Of two at the same moment, the second finds the first; its own object goes by itself.

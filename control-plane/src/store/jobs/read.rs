@@ -83,6 +83,7 @@ pub(super) fn job(row: &AnyRow) -> Result<JobRow, StoreError> {
         created_ms: row.number("created_ms")?,
         ended_ms: row.number_opt("ended_ms")?,
         kept_until_ms: row.number_opt("kept_until_ms")?,
+        trace: row.text_opt("trace")?,
     })
 }
 

@@ -7,6 +7,7 @@ use nacre_scheduler::{Action, Event, Grant, Offer, Scheduler, Share, Why};
 use sqlx::query;
 
 use crate::store::{Connection, RowExt as _, StoreError, big, load, nodes, organisations};
+use crate::traces;
 
 /// What a lease ended with that its node did not bring up.
 const TOO_SLOW: &str = "load-timeout: the node did not have it ready in time";
@@ -115,8 +116,9 @@ pub(crate) async fn carry_out(
     for action in actions {
         one(on, action, now_ms, &mut concerned).await?;
     }
+    let trace = traces::current();
     for node in &concerned.nodes {
-        nodes::bump_revision(on, node).await?;
+        nodes::bump_revision(on, node, trace.as_deref()).await?;
     }
     Ok(concerned)
 }

@@ -7,6 +7,7 @@ use nacre_protocol::api::jobs::{AssignedJob, JobFailure};
 use nacre_protocol::ids::NodeId;
 use nacre_protocol::job::MAX_JOB_BYTES;
 use nacre_protocol::{CHAIN_RESULT_HEADER, JOB_RECEIPT_HEADER};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, StatusCode};
 
 use super::{MAX_ANSWER, Platform, PlatformError, QUICK, Session, read, success};
@@ -16,13 +17,13 @@ use crate::control::RanJob;
 const TRANSFER: Duration = Duration::from_secs(120);
 
 impl Platform {
-    /// A job to run; waits at most `wait` for one.
+    /// A job to run, and the headers of the trace that it goes on with; waits at most `wait` for one.
     pub(crate) async fn take_job(
         &self,
         session: &Session,
         node: NodeId,
         wait: Duration,
-    ) -> Result<Option<AssignedJob>, PlatformError> {
+    ) -> Result<Option<(AssignedJob, HeaderMap)>, PlatformError> {
         let mut url = self.url(&["v1", "nodes", &node.to_string(), "jobs"]);
         url.query_pairs_mut()
             .append_pair("wait_ms", &wait.as_millis().to_string());
@@ -32,12 +33,14 @@ impl Platform {
         if status == StatusCode::NO_CONTENT {
             return Ok(None);
         }
+        let headers = response.headers().clone();
         let body = read(response, MAX_ANSWER).await?;
         let job = serde_json::from_slice(&body);
-        job.map(Some).map_err(|e| PlatformError::Malformed {
-            status,
-            reason: e.to_string(),
-        })
+        job.map(|job| Some((job, headers)))
+            .map_err(|e| PlatformError::Malformed {
+                status,
+                reason: e.to_string(),
+            })
     }
 
     /// The job's input as carried.
