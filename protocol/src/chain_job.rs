@@ -6,6 +6,8 @@
 //! | `inputHash` | SHA-256 of the job's input as it is carried: [`crate::job::JobInput`], or the envelope where it is sealed |
 //! | `outputHash` | SHA-256 of the answer's body; where it is sealed, of the sealed result as it is carried |
 //!
+//! A contract's own input is of bare tensors ([`crate::TENSORS_TYPE`]), which `TensorInput.sol` writes; so is its answer.
+//!
 //! Both are what a contract can make of bytes that it sees. An input's salt is inside what is hashed, so that a small input
 //! cannot be guessed from the hash.
 //!
