@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use nacre_client::{AttestedClient, ClientOptions, Endpoint, Trust};
 use nacre_failpoint::{FOLDER_VARIABLE, HIT, NEXT, Point};
 use nacre_protocol::digest::Digest;
 use nacre_tests::platform::{Platform, binary, nacre, onnxruntime, wait_for};
@@ -23,6 +24,8 @@ pub(crate) const TRIES: u32 = 20;
 pub(crate) struct Machine {
     home: TempDir,
     url: String,
+    endpoint: Endpoint,
+    trust: Trust,
     pub(crate) digest: Digest,
     control_plane: Option<Child>,
     node: Option<Child>,
@@ -39,11 +42,16 @@ impl Machine {
         let platform = Platform::start_with(&["--data", &data])?;
         let digest = platform.deploy_example(Self::EXAMPLE)?.parse()?;
         let url = platform.ready("control_plane").to_owned();
+        // A node keeps its port.
+        let endpoint = platform.ready("node").parse()?;
+        let trust = platform.trust()?;
         platform.stop()?;
         std::fs::create_dir(home.path().join("failpoints"))?;
         let mut machine = Self {
             home,
             url,
+            endpoint,
+            trust,
             digest,
             control_plane: None,
             node: None,
@@ -55,6 +63,16 @@ impl Machine {
     /// The control plane's.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A client of the function's enclave, whichever runs, with no connection yet.
+    pub(crate) fn client(&self) -> AttestedClient {
+        let options = ClientOptions {
+            handshake_timeout: Duration::from_secs(2),
+            ..ClientOptions::default()
+        };
+        let endpoints = vec![self.endpoint.clone()];
+        AttestedClient::new(self.trust.clone(), Some(self.digest), endpoints, options)
     }
 
     /// The API key.
@@ -194,6 +212,7 @@ impl Machine {
             format!("--data={}", file("data/control-plane")),
             format!("--root={}", file("data/pki/root.der")),
             format!("--node-policy={}", file("data/policy.json")),
+            "--private-webhooks".to_owned(),
             format!("--job-lease-ms={LEASE_MS}"),
             format!("--job-tries={TRIES}"),
         ]
