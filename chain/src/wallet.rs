@@ -119,7 +119,7 @@ impl Wallet {
 
 impl fmt::Debug for Wallet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Wallet").field(&self.address()).finish()
+        write!(f, "Wallet({})", self.address())
     }
 }
 

@@ -1,0 +1,183 @@
+//! A chain of one machine, for tests and `nacre dev --chain`: Foundry's anvil, which ends with whoever started it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use url::Url;
+
+use crate::error::ChainError;
+use crate::rpc::Rpc;
+use crate::wallet::Wallet;
+
+/// Where anvil is, where it is not on the path.
+pub const PROGRAM: &str = "NACRE_ANVIL";
+
+/// Where `npm ci` in `relay-contracts` puts it.
+const IN_NODE_MODULES: &str =
+    "relay-contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
+
+/// How long it may take to come up.
+const START: Duration = Duration::from_secs(30);
+
+/// What it says once it takes requests.
+const LISTENING: &str = "Listening on ";
+
+/// How it makes blocks, and where.
+#[derive(Debug, Clone, Default)]
+pub struct AnvilOptions {
+    /// A block every so often; `None`: one for each transaction at once.
+    pub block_time: Option<Duration>,
+    /// On this port of the loopback; `None`: a free one.
+    pub port: Option<u16>,
+    /// What happened is kept here from one run to the next; `None`: nothing is.
+    pub state: Option<PathBuf>,
+    /// The chain's id; `None`: 31337.
+    pub chain_id: Option<u64>,
+}
+
+/// A running chain. It ends when this is dropped, or its owner dies.
+#[derive(Debug)]
+pub struct Anvil {
+    child: Child,
+    url: Url,
+}
+
+impl Anvil {
+    /// Starts one with transactions capped as on mainnet (EIP-7825), and waits until it takes requests.
+    ///
+    /// # Errors
+    ///
+    /// `anvil`: it is not installed, or does not come up.
+    pub async fn start(options: &AnvilOptions) -> Result<Self, ChainError> {
+        let program = find().ok_or_else(|| {
+            ChainError::Anvil(format!(
+                "it is not installed: put it on the path, name it in {PROGRAM}, or run `npm ci --ignore-scripts` in relay-contracts"
+            ))
+        })?;
+        let mut command = bound_to_us(&program);
+        command
+            .args([
+                "--host",
+                "127.0.0.1",
+                "--hardfork",
+                "osaka",
+                "--enable-tx-gas-limit",
+                "--port",
+            ])
+            .arg(options.port.unwrap_or(0).to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(time) = options.block_time {
+            command
+                .arg("--block-time")
+                .arg(time.as_secs_f64().to_string());
+        }
+        if let Some(state) = &options.state {
+            command.arg("--state").arg(state);
+        }
+        if let Some(id) = options.chain_id {
+            command.arg("--chain-id").arg(id.to_string());
+        }
+        let failed =
+            |error: std::io::Error| ChainError::Anvil(format!("{}: {error}", program.display()));
+        let mut child = command.spawn().map_err(failed)?;
+        let out = child
+            .stdout
+            .take()
+            .ok_or_else(|| ChainError::Anvil("it has no output".to_owned()))?;
+        let address = timeout(START, listening(out)).await;
+        let address = address
+            .map_err(|_| ChainError::Anvil(format!("it is not up after {} s", START.as_secs())))?;
+        let url = address.and_then(|address| format!("http://{address}").parse().ok());
+        let url = url
+            .ok_or_else(|| ChainError::Anvil("it ended at once: is its port taken?".to_owned()))?;
+        Ok(Self { child, url })
+    }
+
+    /// Its address.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// How to ask it.
+    pub fn rpc(&self) -> Rpc {
+        Rpc::new([self.url.clone()])
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends it, and waits until it has.
+    pub async fn stop(mut self) {
+        // A process that is gone already is what is wanted.
+        let _ = self.child.kill().await;
+    }
+}
+
+/// One of the ten accounts that every anvil gives 10,000 ETH; their keys are in the manuals. `None` beyond the first three.
+pub fn account(index: usize) -> Option<Wallet> {
+    const KEYS: [&str; 3] = [
+        "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+        "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+        "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+    ];
+    let mut key = [0; 32];
+    hex::decode_to_slice(KEYS.get(index)?, &mut key).ok()?;
+    Wallet::development(key)
+}
+
+/// Where the program is: as named in `NACRE_ANVIL`, in `relay-contracts` of this folder or one above it, or on the path.
+pub fn find() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(PROGRAM) {
+        return Some(named.into()).filter(|path: &PathBuf| path.is_file());
+    }
+    let here = std::env::current_dir().ok()?;
+    let installed = here.ancestors().map(|folder| folder.join(IN_NODE_MODULES));
+    installed
+        .chain(on_path("anvil"))
+        .find(|path| path.is_file())
+}
+
+fn on_path(program: &str) -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.into_iter().map(move |folder| folder.join(program))
+}
+
+/// The program so that it dies with us however we do, where util-linux can see to that.
+fn bound_to_us(program: &Path) -> Command {
+    match on_path("setpriv").find(|path| path.is_file()) {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
+/// The address that it says it listens on; `None` where it ends first. What it says later is read and dropped.
+async fn listening(out: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Option<String> {
+    let mut out = BufReader::new(out);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        // Its greeting is some lines of keys.
+        if (&mut out).take(1 << 16).read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        if let Some(address) = line.strip_prefix(LISTENING) {
+            let address = address.trim().to_owned();
+            tokio::spawn(async move { tokio::io::copy(&mut out, &mut tokio::io::sink()).await });
+            return Some(address);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! A deployment as its file has it: where each contract is, on which chain, by which settings. No secrets.
+//!
+//! The file is written before each transaction and after it, whole or not at all. So whoever goes on after a crash knows
+//! which address the transaction under way makes a contract at: it follows from account and nonce.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use alloy::primitives::{Address, B256, keccak256};
+use alloy::providers::{DynProvider, Provider as _};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ChainError;
+use crate::settings::Settings;
+
+/// What is deployed, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Name {
+    /// The stake's token, on development chains.
+    DevToken,
+    /// Stake.
+    OperatorStaking,
+    /// Enclaves' keys.
+    EnclaveRegistry,
+    /// Jobs.
+    JobRelay,
+    /// Nodes.
+    NodeBook,
+    /// Watchers' words.
+    UptimeOracle,
+    /// Jobs paid in advance.
+    JobSubscriptions,
+    /// Where the present version of each is.
+    ContractDirectory,
+}
+
+impl Name {
+    /// All, in the order in which they are deployed: whoever is named in a constructor comes before.
+    pub const ALL: [Self; 8] = [
+        Self::DevToken,
+        Self::OperatorStaking,
+        Self::EnclaveRegistry,
+        Self::JobRelay,
+        Self::NodeBook,
+        Self::UptimeOracle,
+        Self::JobSubscriptions,
+        Self::ContractDirectory,
+    ];
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One contract of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployed {
+    /// Where it is, or will be.
+    pub address: Address,
+    /// The deployer's nonce that makes it.
+    pub nonce: u64,
+    /// keccak256 of its code on chain; absent until it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_hash: Option<B256>,
+}
+
+/// A deployment, whole or under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// Of this file's form: 1.
+    pub version: u32,
+    /// On which chain.
+    pub chain_id: u64,
+    /// Who deployed it.
+    pub deployer: Address,
+    /// The block after which all of it was made: where to begin to read events.
+    pub from_block: u64,
+    /// What the contracts were made with.
+    pub settings: Settings,
+    /// Where they are.
+    pub contracts: BTreeMap<Name, Deployed>,
+    /// Whether it is fixed who may slash: the last step.
+    pub wired: bool,
+}
+
+/// The form that this program reads and writes.
+const VERSION: u32 = 1;
+/// More than any has.
+const LONGEST: u64 = 1 << 20;
+
+impl Deployment {
+    /// One that has nothing yet.
+    pub fn new(chain_id: u64, deployer: Address, from_block: u64, settings: Settings) -> Self {
+        Self {
+            version: VERSION,
+            chain_id,
+            deployer,
+            from_block,
+            settings,
+            contracts: BTreeMap::new(),
+            wired: false,
+        }
+    }
+
+    /// Reads a file, whole or under way; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// `deployment-file`: it cannot be read or is none.
+    pub fn read(path: &Path) -> Result<Option<Self>, ChainError> {
+        let text = match File::open(path)
+            .and_then(|file| io::read_to_string(io::Read::take(file, LONGEST)))
+        {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrong(path, &error)),
+        };
+        let deployment: Self = serde_json::from_str(&text).map_err(|error| wrong(path, &error))?;
+        if deployment.version != VERSION {
+            let found = deployment.version;
+            return Err(wrong(
+                path,
+                &format_args!("is of version {found}; this program reads {VERSION}"),
+            ));
+        }
+        Ok(Some(deployment))
+    }
+
+    /// Reads a file and holds it against the chain: the same chain, everything deployed, the same code everywhere.
+    ///
+    /// # Errors
+    ///
+    /// `deployment-file` where there is none or it is not whole; `wrong-chain`; `wrong-code`; the nodes' own.
+    pub async fn open(path: &Path, provider: &DynProvider) -> Result<Self, ChainError> {
+        let deployment = Self::read(path)?.ok_or_else(|| wrong(path, &"there is no such file"))?;
+        if !deployment.is_whole() {
+            return Err(wrong(
+                path,
+                &"the deployment is not finished: run `nacre chain deploy` again",
+            ));
+        }
+        deployment.check(provider).await?;
+        Ok(deployment)
+    }
+
+    /// Holds it against the chain.
+    ///
+    /// # Errors
+    ///
+    /// `wrong-chain`; `wrong-code`; the nodes' own.
+    pub async fn check(&self, provider: &DynProvider) -> Result<(), ChainError> {
+        let found = provider.get_chain_id().await?;
+        if found != self.chain_id {
+            return Err(ChainError::WrongChain {
+                wanted: self.chain_id,
+                found,
+            });
+        }
+        for (name, deployed) in &self.contracts {
+            let Some(hash) = deployed.code_hash else {
+                continue;
+            };
+            let code = provider.get_code_at(deployed.address).await?;
+            let wrong_code = |reason| ChainError::WrongCode {
+                name: name.to_string(),
+                address: deployed.address,
+                reason,
+            };
+            if code.is_empty() {
+                return Err(wrong_code("there is no contract"));
+            }
+            if keccak256(&code) != hash {
+                return Err(wrong_code("there is another contract"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the file: whole or not at all, whatever happens meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `deployment-file`.
+    pub fn write(&self, path: &Path) -> Result<(), ChainError> {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let written = || -> io::Result<()> {
+            let mut file = tempfile::Builder::new()
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+                .tempfile_in(folder)?;
+            serde_json::to_writer_pretty(&mut file, self)?;
+            file.write_all(b"\n")?;
+            file.as_file().sync_all()?;
+            file.persist(path).map_err(|error| error.error)?;
+            File::open(folder)?.sync_all()
+        };
+        written().map_err(|error| wrong(path, &error))
+    }
+
+    /// Keeps other deployments to the same file out for as long as the result lives.
+    ///
+    /// # Errors
+    ///
+    /// `deployment-file` where another one is under way.
+    pub fn lock(path: &Path) -> Result<File, ChainError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let locked = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&name);
+        let locked = locked.map_err(|error| wrong(path, &error))?;
+        match locked.try_lock() {
+            Ok(()) => Ok(locked),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(wrong(path, &"another deployment to this file is under way"))
+            }
+            Err(fs::TryLockError::Error(error)) => Err(wrong(path, &error)),
+        }
+    }
+
+    /// Whether every contract is there and wired.
+    pub fn is_whole(&self) -> bool {
+        self.wired
+            && Name::ALL.iter().all(|name| {
+                let there = self
+                    .contracts
+                    .get(name)
+                    .is_some_and(|deployed| deployed.code_hash.is_some());
+                there || (*name == Name::DevToken && self.settings.stake_token.is_some())
+            })
+    }
+
+    /// Where a contract is; zero where it is not, which no whole deployment has but for an absent `DevToken`.
+    pub fn address(&self, name: Name) -> Address {
+        self.contracts
+            .get(&name)
+            .map_or(Address::ZERO, |deployed| deployed.address)
+    }
+
+    /// The token that is staked.
+    pub fn stake_token(&self) -> Address {
+        self.settings
+            .stake_token
+            .unwrap_or_else(|| self.address(Name::DevToken))
+    }
+}
+
+pub(crate) fn wrong(path: &Path, reason: &dyn fmt::Display) -> ChainError {
+    ChainError::DeploymentFile {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::AWS_ROOT_ID;
+
+    fn deployment() -> Deployment {
+        let [owner, second] = [1, 2].map(Address::repeat_byte);
+        let mut deployment = Deployment::new(
+            31_337,
+            owner,
+            7,
+            Settings::development(owner, second, AWS_ROOT_ID),
+        );
+        deployment.contracts.insert(
+            Name::JobRelay,
+            Deployed {
+                address: Address::repeat_byte(3),
+                nonce: 4,
+                code_hash: None,
+            },
+        );
+        deployment
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_was_written_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deployment.json");
+        assert!(Deployment::read(&path).unwrap().is_none());
+        deployment().write(&path).unwrap();
+        deployment().write(&path).unwrap();
+        assert_eq!(Deployment::read(&path).unwrap(), Some(deployment()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_deployment_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deployment.json");
+        let whole = serde_json::to_string(&deployment()).unwrap();
+        let later = whole.replace("\"version\":1", "\"version\":2");
+        for text in ["", "{}", &whole[..whole.len() / 2], &later] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(
+                Deployment::read(&path).unwrap_err().code(),
+                "deployment-file"
+            );
+        }
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deployment.json");
+        let first = Deployment::lock(&path).unwrap();
+        assert_eq!(
+            Deployment::lock(&path).unwrap_err().code(),
+            "deployment-file"
+        );
+        drop(first);
+        Deployment::lock(&path).unwrap();
+    }
+
+    #[test]
+    fn it_is_whole_with_its_last_step() {
+        let mut deployment = deployment();
+        for name in Name::ALL {
+            deployment.contracts.insert(
+                name,
+                Deployed {
+                    address: Address::ZERO,
+                    nonce: 0,
+                    code_hash: Some(B256::ZERO),
+                },
+            );
+        }
+        assert!(!deployment.is_whole());
+        deployment.wired = true;
+        assert!(deployment.is_whole());
+        deployment.contracts.remove(&Name::DevToken);
+        assert!(!deployment.is_whole());
+        deployment.settings.stake_token = Some(Address::repeat_byte(9));
+        assert!(deployment.is_whole());
+    }
+}

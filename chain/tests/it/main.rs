@@ -1,0 +1,7 @@
+//! The crate against a real chain: anvil. Where that is missing, these tests are left out, in a line each.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod deploy;
+mod nodes;
+mod support;
