@@ -102,6 +102,9 @@ fn a_platform_killed_at_every_step_of_its_node_and_anywhere_settles_each_job_onc
             }
         }
     }
+    // Of those sealed meanwhile, all may have lost their enclave; now it stays.
+    let opened = || (caller.opened.load(Ordering::SeqCst) > 0).then_some(());
+    wait_for("a sealed job is done", PATIENCE, opened)?;
     caller.enough.store(true, Ordering::SeqCst);
     for caller in callers {
         runtime.block_on(caller)??;
@@ -119,7 +122,6 @@ fn a_platform_killed_at_every_step_of_its_node_and_anywhere_settles_each_job_onc
     ensure!(kept.staged.is_empty(), "{:?}", kept.staged);
     let opened = caller.opened.load(Ordering::SeqCst);
     println!("  {opened} sealed results opened");
-    ensure!(opened > 0, "no sealed job was done");
     ensure!(!told.notices.is_empty(), "no end was told");
     Ok(())
 }
