@@ -13,6 +13,9 @@ pub use source::{Header, JobEvent, Source, SourceError};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nacre_failpoint as failpoint;
+use nacre_failpoint::Step;
+
 use crate::job::Event;
 use crate::request::Contract;
 use crate::store::{BlockRef, JobRow, NewJob, Outgoing, Store, StoreError, Transaction, commit};
@@ -215,7 +218,9 @@ impl Follower {
             BlockRef::forget_before(&mut tx, last).await?;
             Outgoing::settle_until(&mut tx, last).await?;
         }
+        failpoint::before(Step::FollowBlock);
         commit(tx).await?;
+        failpoint::after(Step::FollowBlock);
         Ok(block)
     }
 }
