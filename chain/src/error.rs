@@ -106,6 +106,24 @@ pub enum ChainError {
     /// The development chain.
     #[error("anvil: {0}")]
     Anvil(String),
+    /// What a job was to be asked with.
+    #[error("{0}")]
+    Input(String),
+    /// The relay never took such a job.
+    #[error("there is no job {job} at this relay")]
+    NoSuchJob {
+        /// Which.
+        job: U256,
+    },
+    /// The deadline passed, or the fee was taken back.
+    #[error("nobody answered job {job} in time; `nacre chain cancel` takes its fee back")]
+    NotAnswered {
+        /// Which.
+        job: U256,
+    },
+    /// What was done cannot be printed.
+    #[error("standard output: {0}")]
+    Output(std::io::Error),
 }
 
 impl ChainError {
@@ -126,6 +144,10 @@ impl ChainError {
             Self::DeploymentFile { .. } => "deployment-file",
             Self::Settings(_) => "settings-invalid",
             Self::Anvil(_) => "anvil",
+            Self::Input(_) => "input",
+            Self::NoSuchJob { .. } => "no-such-job",
+            Self::NotAnswered { .. } => "not-answered",
+            Self::Output(_) => "file",
         }
     }
 

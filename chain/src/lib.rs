@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod anvil;
+pub mod cli;
 pub mod contracts;
 pub mod deploy;
 pub mod deployment;
