@@ -12,6 +12,8 @@ pub mod deploy;
 pub mod deployment;
 pub mod error;
 pub mod refusal;
+pub mod registration;
 pub mod rpc;
 pub mod settings;
+pub mod uptime;
 pub mod wallet;

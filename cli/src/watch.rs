@@ -47,7 +47,7 @@ async fn watch(context: &Context, args: &WatchArgs) -> Result<(), CliError> {
         url: profile.url.clone(),
         key: profile.key.clone(),
     });
-    Ok(cli::run(&args.watch, trust, login, context.output.json).await?)
+    Ok(cli::run(&args.watch, trust, login, None, context.output.json).await?)
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {

@@ -17,7 +17,7 @@ use crate::error::WatchError;
 use crate::evidence::EvidenceRecord;
 use crate::seeds::EpochSecret;
 use crate::watch::store::{Limits, Store, kept_schedule, read_bounded};
-use crate::watch::{self, Canary, ControlPlane, Meters, Sink, Source, WatcherConfig};
+use crate::watch::{self, Canary, Chain, ControlPlane, Meters, Sink, Source, WatcherConfig};
 
 /// Largest file of canaries that is read, bytes.
 const MAX_CANARIES: u64 = 4 << 20;
@@ -162,6 +162,7 @@ pub async fn run(
     args: &Watch,
     trust: Trust,
     login: Option<Login>,
+    chain: Option<Box<dyn Chain>>,
     json: bool,
 ) -> Result<(), WatchError> {
     let stop = CancellationToken::new();
@@ -188,6 +189,7 @@ pub async fn run(
         schedule,
         source: args.source(api)?,
         sink,
+        chain,
         concurrency: args.concurrency.into(),
     };
     say_who(&config.key.id(), json)?;

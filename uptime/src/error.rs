@@ -9,6 +9,7 @@ use nacre_protocol::uptime::ScheduleError;
 use nacre_transport::BindError;
 
 use crate::evidence::EvidenceError;
+use crate::watch::ChainFailure;
 
 /// What went wrong in the watcher itself. What goes wrong at a node is an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,9 @@ pub enum WatchError {
     /// The control plane refused.
     #[error("{0}")]
     Platform(Problem),
+    /// The contract, or the way to it.
+    #[error("the chain: {0}")]
+    Chain(#[from] ChainFailure),
     /// The operating system.
     #[error(transparent)]
     System(#[from] std::io::Error),
@@ -102,6 +106,7 @@ impl WatchError {
             Self::Evidence(error) => error.code(),
             Self::Unreachable { .. } => "control-plane-unreachable",
             Self::Platform(problem) => &problem.code,
+            Self::Chain(failure) => &failure.code,
             Self::Metrics(_) => "metrics-address",
             Self::System(_) => "failed",
         }

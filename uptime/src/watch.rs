@@ -1,7 +1,7 @@
 //! The watcher: probes every node once a slot, keeps what it got, commits and reveals.
 //!
 //! Four tasks, joined by bounded channels: one learns which nodes there are, one probes slot after slot, one writes down
-//! what was seen, one posts commitments and reveals. What must survive a crash goes through [`store::Store`], in this
+//! what was seen, one posts commitments and reveals. A fifth tells a contract the same, where that is wanted. What must survive a crash goes through [`store::Store`], in this
 //! order: evidence of a slot, then the slot's scores, then at the end of the epoch its sealed scores, and only then
 //! the commitment leaves the machine. A slot that was not written down was not seen.
 
@@ -18,6 +18,7 @@ use crate::seeds::WatcherKey;
 
 mod api;
 mod canary;
+mod chained;
 mod keep;
 mod meters;
 mod probe;
@@ -28,6 +29,7 @@ mod targets;
 
 pub use api::ControlPlane;
 pub use canary::Canary;
+pub use chained::{Chain, ChainFailure, Said};
 pub use meters::Meters;
 pub use submit::Sink;
 pub use targets::{Source, Target};
@@ -45,6 +47,8 @@ pub struct WatcherConfig {
     pub source: Source,
     /// Where commitments and reveals go.
     pub sink: Sink,
+    /// The contract that is told the same.
+    pub chain: Option<Box<dyn Chain>>,
     /// How many probes run at once.
     pub concurrency: usize,
     /// Where it is counted.
@@ -63,6 +67,7 @@ pub async fn run(
         schedule,
         source,
         sink,
+        chain,
         concurrency,
         meters,
     } = config;
@@ -89,6 +94,13 @@ pub async fn run(
         after: store.lock().last_slot(),
         meters: Arc::clone(&meters),
     };
+    let speaker = chain.map(|chain| chained::Speaker {
+        key: key.clone(),
+        schedule,
+        chain,
+        store: store.clone(),
+        meters: Arc::clone(&meters),
+    });
     let submitter = submit::Submitter {
         key,
         schedule,
@@ -108,7 +120,13 @@ pub async fn run(
     let refreshing = targets::refresh(&source, schedule, targets_tx, &stop);
     let keeping = keep::run(store, schedule, seen_rx, Arc::clone(&sealed));
     let submitting = submitter.run(&sealed, &stop);
-    let all = async { tokio::try_join!(probing, keeping, submitting) };
+    let speaking = async {
+        match &speaker {
+            Some(speaker) => speaker.run(&stop).await,
+            None => Ok(()),
+        }
+    };
+    let all = async { tokio::try_join!(probing, keeping, submitting, speaking) };
     tokio::select! {
         done = all => done.map(|_| ()),
         never = refreshing => match never {},

@@ -125,8 +125,31 @@ impl Store {
             .evidence
             .oldest()
             .map(|slot| self.schedule.epoch_of(slot));
-        self.sealed.forget_before(kept.unwrap_or(current))?;
+        // A contract may have to be told what the control plane was told already.
+        let open = self.first_open(current);
+        self.sealed
+            .forget_before(kept.unwrap_or(current).min(open))?;
         Ok(over.len())
+    }
+
+    /// The first epoch of which words may be taken while this one runs.
+    fn first_open(&self, current: Epoch) -> Epoch {
+        let schedule = &self.schedule;
+        let now = schedule.slot_start(schedule.first_slot(current));
+        let mut open = current;
+        while open.0 > 0 && schedule.closed_from(Epoch(open.0 - 1)) > now {
+            open.0 -= 1;
+        }
+        open
+    }
+
+    /// Sealed epochs of which reveals are still taken at this time, in order, wherever they were posted.
+    pub(crate) fn open_at(&self, now_ms: u64) -> Vec<Epoch> {
+        let epochs = self.sealed.epochs().rev();
+        let open = epochs.take_while(|epoch| self.schedule.closed_from(*epoch) > now_ms);
+        let mut open: Vec<_> = open.collect();
+        open.reverse();
+        open
     }
 
     /// Sealed epochs that are not done, in order.

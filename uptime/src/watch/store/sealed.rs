@@ -62,6 +62,11 @@ impl SealedEpochs {
         self.epochs.last_key_value().map(|(epoch, _)| *epoch)
     }
 
+    /// All of them, rising.
+    pub(super) fn epochs(&self) -> impl DoubleEndedIterator<Item = Epoch> {
+        self.epochs.keys().copied()
+    }
+
     /// Writes an epoch's scores down, once: what was sealed before stays.
     pub(super) fn seal(&mut self, epoch: Epoch, rows: &[Row]) -> Result<(), WatchError> {
         let path = self.path(epoch, JSON);
