@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, query};
+use sqlx::{ConnectOptions as _, Connection as _, query};
 use tokio::sync::Mutex;
 use url::Url;
 
@@ -22,9 +22,12 @@ const SQLITE_READER: &str = "PRAGMA busy_timeout = 10000; PRAGMA query_only = ON
 const POSTGRES: &str = "SET lock_timeout = '10s'; SET statement_timeout = '30s';
     SET idle_in_transaction_session_timeout = '30s'; SET tcp_keepalives_idle = 10;
     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;";
+/// A server lets a lock go a moment after its session's end: that is waited for, another relay's life is not.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 /// The lock's number, apart from anybody else's in the same database.
-const TAKE_LOCK: &str =
-    "SELECT CASE WHEN pg_try_advisory_lock(1851876210, 0) THEN 1 ELSE 0 END AS taken";
+const TAKE_LOCK: &str = "SELECT pg_advisory_lock(1851876210, 0)";
+/// PostgreSQL's code for a lock that was waited for too long.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Where the database is.
 #[derive(Clone)]
@@ -164,10 +167,12 @@ async fn sqlite(folder: &Path) -> Result<Store, StoreError> {
 async fn postgres(url: &Url) -> Result<Store, StoreError> {
     let options = AnyConnectOptions::from_url(url)?;
     let mut session = Connection::connect_with(&options).await?;
-    let row = query(TAKE_LOCK).fetch_one(&mut session).await?;
-    if row.try_get::<i32, _>("taken")? == 0 {
-        return Err(StoreError::InUse);
-    }
+    query(LOCK_TIMEOUT).execute(&mut session).await?;
+    let taken = query(TAKE_LOCK).execute(&mut session).await;
+    taken.map_err(|error| match error.as_database_error() {
+        Some(refused) if refused.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => StoreError::InUse,
+        _ => error.into(),
+    })?;
     Ok(Store {
         engine: Engine::Postgres,
         writers: pool(2, POSTGRES).connect_with(options.clone()).await?,
