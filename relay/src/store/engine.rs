@@ -1,12 +1,13 @@
 //! What the two engines do differently: how they are opened, how transactions begin, how a second relay is kept out.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::{ConnectOptions as _, Connection as _, query};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, interval};
 use url::Url;
 
 use super::{Connection, Store, StoreError};
@@ -14,6 +15,8 @@ use super::{Connection, Store, StoreError};
 const DATABASE_FILE: &str = "relay.db";
 const LOCK_FILE: &str = "relay.lock";
 
+/// How long the relay before may take to let go of a folder.
+const LETS_GO: Duration = Duration::from_secs(3);
 /// How long a transaction waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(20);
 
@@ -142,10 +145,16 @@ async fn sqlite(folder: &Path) -> Result<Store, StoreError> {
     let refused = |error: std::io::Error| StoreError::Url(format!("{}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(refused)?;
     let lock = File::create(folder.join(LOCK_FILE)).map_err(refused)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(StoreError::InUse),
-        Err(std::fs::TryLockError::Error(error)) => return Err(refused(error)),
+    // A process that is just being started by the one before may hold its files for a moment.
+    let until = Instant::now() + LETS_GO;
+    let mut again = interval(Duration::from_millis(20));
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => again.tick().await,
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+            Err(TryLockError::Error(error)) => return Err(refused(error)),
+        };
     }
     let file = std::path::absolute(folder.join(DATABASE_FILE)).map_err(refused)?;
     let path = Url::from_file_path(&file)
