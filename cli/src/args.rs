@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 done or trusted · 1 failed · 2 wrong usage, or a policy without measurements · 3 not reachable ·
-4 the control plane refused · 5 timed out · 6 the function or its deployment failed · attestation: 10 malformed ·
+4 the control plane or a contract refused · 5 timed out · 6 the function, its deployment or its job failed · attestation: 10 malformed ·
 11 chain · 12 signature · 13 time · 14 measurements · 15 binding (nonce, key, receipt)";
 
 /// Every command: those of people, and those that run a part of the platform.
@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Book payments and check the ledger, on the control plane's database itself.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// The contracts: deploy them, stake, ask for inferences.
+    #[command(subcommand)]
+    Chain(nacre_chain::cli::ChainCommand),
     /// Build, check, sign and compare enclave images (EIF), and make the policy that trusts them.
     #[command(subcommand)]
     Image(ImageCommand),

@@ -44,6 +44,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Admin(command) => Ok(nacre_control_plane::admin::run(command, args.json).await?),
+        Command::Chain(command) => {
+            nacre_chain::cli::run(command, args.json).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Image(command) => Ok(nacre_image::cli::run(command, args.json)?),
         Command::User(command) => {
             let context = Context {

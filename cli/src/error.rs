@@ -1,6 +1,7 @@
 //! Errors of the command line: what to tell the user, and the exit status.
 
 use nacre_attestation_verifier::{PolicyError, ResultCode, RootsError, VerifyError};
+use nacre_chain::error::ChainError;
 use nacre_client::proxy::ProxyError;
 use nacre_client::sealed::SealedJobError;
 use nacre_client::{ClientError, KserveError, ReceiptFileError};
@@ -77,6 +78,9 @@ pub(crate) enum CliError {
     /// A job was not sealed, or its result not taken.
     #[error(transparent)]
     SealedJob(#[from] SealedJobError),
+    /// Contracts, or the nodes of their chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
     /// An enclave image.
     #[error(transparent)]
     Image(#[from] nacre_image::ImageError),
@@ -114,6 +118,7 @@ impl CliError {
             Self::Function { code, .. } => code,
             Self::Job { code, .. } => code,
             Self::SealedJob(error) => error.code(),
+            Self::Chain(error) => error.code(),
             Self::Image(error) => error.code(),
             Self::Other(_) => "failed",
         }
@@ -144,6 +149,16 @@ impl CliError {
             (None, Self::Watch(WatchError::Usage(_) | WatchError::Schedule(_))) => 2,
             (None, Self::Watch(WatchError::Unreachable { .. })) => 3,
             (None, Self::Watch(WatchError::Platform(_))) => 4,
+            (None, Self::Chain(error)) => match error {
+                ChainError::BadRpc { .. }
+                | ChainError::Settings(_)
+                | ChainError::KeyFile { .. } => 2,
+                ChainError::Rpc(_) => 3,
+                ChainError::Refused(_) => 4,
+                ChainError::NotConfirmed { .. } => 5,
+                ChainError::NotAnswered { .. } => 6,
+                _ => 1,
+            },
             (None, Self::TimedOut(_)) => 5,
             (None, Self::Function { .. } | Self::Deployment(_) | Self::Job { .. }) => 6,
             _ => 1,

@@ -44,6 +44,7 @@ impl Command {
             Self::Platform(_) => return None,
             Self::Admin(_) => "admin",
             Self::Image(_) => "image",
+            Self::Chain(_) => "chain",
             Self::User(command) => match command {
                 UserCommand::Dev(_) | UserCommand::Proxy(_) | UserCommand::Watch(_) => return None,
                 UserCommand::Login(_) => "login",
