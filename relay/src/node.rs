@@ -321,7 +321,7 @@ fn event(log: &Log) -> Option<JobEvent> {
         return Some(settled(told.inner.jobId, Outcome::Cancelled));
     }
     let told = log.log_decode::<JobRelay::Requested>().ok()?.inner.data;
-    Some(JobEvent::Requested(NewJob {
+    Some(JobEvent::Requested(Box::new(NewJob {
         id: job_id(told.jobId),
         job: ChainJob {
             requester: eth(told.requester),
@@ -330,7 +330,7 @@ fn event(log: &Log) -> Option<JobEvent> {
         },
         input: Some(told.input.to_vec()).filter(|input| !input.is_empty()),
         assured: told.assured,
-    }))
+    })))
 }
 
 fn plain(request: &IJobRelay::Request) -> Option<Request> {

@@ -34,7 +34,7 @@ impl Header {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobEvent {
     /// It was asked for.
-    Requested(NewJob),
+    Requested(Box<NewJob>),
     /// It ended.
     Settled(ChainJobId, Outcome),
 }

@@ -119,7 +119,7 @@ fn asked(nonce: u64) -> NewJob {
 }
 
 fn requested(nonce: u64) -> JobEvent {
-    JobEvent::Requested(asked(nonce))
+    JobEvent::Requested(Box::new(asked(nonce)))
 }
 
 fn answered(nonce: u64) -> JobEvent {
@@ -304,8 +304,8 @@ async fn an_event_that_is_not_what_its_id_says_is_passed_over() {
     let mut other = asked(2);
     other.input = Some(b"other".to_vec());
     chain.mine(vec![
-        JobEvent::Requested(dearer),
-        JobEvent::Requested(other),
+        JobEvent::Requested(Box::new(dearer)),
+        JobEvent::Requested(Box::new(other)),
         requested(3),
     ]);
     let site = Site::new().await;
@@ -375,7 +375,7 @@ fn truth(chain: &Chain, nonce: u64) -> Option<Standing> {
     for (number, block) in (0_u64..).zip(blocks.iter()) {
         for event in &block.events {
             match event {
-                JobEvent::Requested(new) if *new == asked(nonce) => {
+                JobEvent::Requested(new) if **new == asked(nonce) => {
                     standing = Some(Standing::Requested(number))
                 }
                 JobEvent::Settled(id, _) if *id == asked(nonce).id => {

@@ -38,7 +38,7 @@ fn a_contract_asks_and_its_callback_is_told() -> anyhow::Result<()> {
         .check(&serde_json::from_slice::<Value>(&output)?)?;
     assert_eq!(
         site.told(&asked)?,
-        [output.clone()],
+        std::slice::from_ref(&output),
         "the callback has the same bytes, once"
     );
     let result = site.result_of(&asked)?;
