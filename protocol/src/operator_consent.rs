@@ -6,8 +6,8 @@
 //!
 //! The enclave signs it for whoever holds its control channel, which is its host, and the host is the operator. That needs no
 //! further proof of the host: who runs the machine decides anyway for whom it works, and the word names an address and
-//! nothing else. It is no word of the operator's, though: a host can name somebody else, whose key at a registry it then is
-//! until he revokes it. It opens no payload, is no word about an answer (its type differs from every
+//! nothing else. It is no word of the operator's, though: so a registry takes a worker's key for
+//! the first time from the operator alone. It opens no payload, is no word about an answer (its type differs from every
 //! other that the key signs, and so does its digest), and pays nobody: the payee is in each signed result. At a registry a
 //! key has one operator, the first that was registered; a second word to another changes nothing there.
 

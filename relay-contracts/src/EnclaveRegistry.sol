@@ -13,7 +13,8 @@ import {ImageList} from "./registry/ImageList.sol";
 /// @title Which receipt keys live in attested enclaves, and for whom those work
 /// @notice A key is registered by two signatures: a verifier enclave's, that a Nitro document under the one root shows
 /// the key in an enclave of an approved image; and the key's own, that it works for this operator at this contract on
-/// this chain. Without the second anybody could claim anybody's enclave. Where a full on-chain proof is deployed, it
+/// this chain. Without the second anybody could claim anybody's enclave; and the operator
+/// himself sends a worker's first registration, so that nobody puts his enclaves to another's name. Where a full on-chain proof is deployed, it
 /// stands in for the first. Every key ends; and it ends at once when its image, its verifier, or it itself is revoked.
 /// @dev A valid key costs its reader four or five cold storage slots, whatever is registered besides.
 contract EnclaveRegistry is IEnclaveRegistry, VerifierList, EIP712 {
@@ -85,6 +86,9 @@ contract EnclaveRegistry is IEnclaveRegistry, VerifierList, EIP712 {
     /// @notice The key itself did not agree to work for this operator here.
     error NoConsent(address signer);
 
+    /// @notice A key works for whom it names only where he brings it himself; afterwards anybody may prolong it.
+    error NotTheOperator(address caller, address operator);
+
     /// @notice There is no on-chain proof at this registry.
     error NoProof();
 
@@ -153,7 +157,7 @@ contract EnclaveRegistry is IEnclaveRegistry, VerifierList, EIP712 {
         return worker.operator;
     }
 
-    /// @notice Registers a key, or prolongs it, by a verifier's word. Anybody may send it.
+    /// @notice Registers a key, or prolongs it, by a verifier's word. The operator sends a worker's first; the rest anybody may.
     /// @param enclave What the verifier says.
     /// @param verifierSignature The verifier's signature over `enclave`: r‖s‖v, this contract's EIP-712 domain.
     /// @param consent The receipt key's own, over `OperatorConsent(receiptKey, operator)`, same domain.
@@ -164,7 +168,7 @@ contract EnclaveRegistry is IEnclaveRegistry, VerifierList, EIP712 {
         _register(enclave, _voucherFor(signer), consent);
     }
 
-    /// @notice Registers a key, or prolongs it, by a full proof on chain. Anybody may send it.
+    /// @notice Registers a key, or prolongs it, by a full proof on chain. Who sends it: as in `register`.
     /// @param proof What `PROOF` takes.
     /// @param operator Whom the key works for.
     /// @param consent As in `register`.
@@ -256,6 +260,9 @@ contract EnclaveRegistry is IEnclaveRegistry, VerifierList, EIP712 {
             if (worker.operator != enclave.operator || worker.image != image) revert KeyTaken(key);
             // An older document of the same enclave does not shorten what a younger one showed.
             if (expiresAt < worker.expiresAt) expiresAt = worker.expiresAt;
+        } else if (msg.sender != enclave.operator) {
+            // A key's consent is its host's word: without the operator's own, anybody's enclave could answer in his turn.
+            revert NotTheOperator(msg.sender, enclave.operator);
         }
         _workers[key] = Worker({
             operator: enclave.operator,

@@ -48,6 +48,7 @@ contract ConsentTest is Enclaves {
             );
             EnclaveRegistry.VerifiedEnclave memory enclave = claim(key, operator, workerImage);
             bytes memory word = signed(verifierKey, there.enclaveDigest(enclave));
+            vm.prank(enclave.operator);
             there.register(enclave, word, consent);
             vm.assertEq(there.workerOperator(key, workerImage), operator);
         }
@@ -59,6 +60,7 @@ contract ConsentTest is Enclaves {
         EnclaveRegistry.VerifiedEnclave memory enclave = claim(key, makeAddress("thief"), workerImage);
         bytes memory word = signed(verifierKey, there.enclaveDigest(enclave));
         vm.expectPartialRevert(EnclaveRegistry.NoConsent.selector);
+        vm.prank(enclave.operator);
         there.register(enclave, word, consent);
     }
 }

@@ -94,6 +94,22 @@ contract EnclaveRegistryTest is Enclaves {
         registry.register(enclave, word, forOther);
     }
 
+    function test_nobody_puts_his_enclave_to_anothers_name() external {
+        EnclaveRegistry.VerifiedEnclave memory enclave = claim(key, operator, workerImage);
+        bytes memory word = signed(verifierKey, registry.enclaveDigest(enclave));
+        bytes memory consent = signed(secret, registry.consentDigest(key, operator));
+        address host = makeAddress("host");
+        vm.prank(host);
+        vm.expectRevert(abi.encodeWithSelector(EnclaveRegistry.NotTheOperator.selector, host, operator));
+        registry.register(enclave, word, consent);
+        vm.prank(operator);
+        registry.register(enclave, word, consent);
+        // What he has agreed to once, anybody may prolong.
+        vm.prank(host);
+        registry.register(enclave, word, consent);
+        vm.assertEq(registry.workerOperator(key, workerImage), operator);
+    }
+
     function test_consent_and_claim_count_for_one_chain_and_one_contract() external {
         EnclaveRegistry.VerifiedEnclave memory enclave = claim(key, operator, workerImage);
         bytes memory word = signed(verifierKey, registry.enclaveDigest(enclave));
@@ -471,6 +487,9 @@ contract EnclaveRegistryTest is Enclaves {
         bytes memory consent = signed(secret, proving.consentDigest(key, operator));
         vm.prank(revoker);
         proving.revokeKey(verifier);
+        vm.expectRevert(abi.encodeWithSelector(EnclaveRegistry.NotTheOperator.selector, address(this), operator));
+        proving.registerProven(proof, operator, consent);
+        vm.prank(operator);
         proving.registerProven(proof, operator, consent);
         vm.assertEq(proving.workerOperator(key, workerImage), operator);
         (,, address voucher,) = proving.workerOf(key);

@@ -77,12 +77,13 @@ abstract contract Enclaves is Test {
         });
     }
 
-    /// Registers `enclave` with the signatures of these two keys.
+    /// Registers `enclave` with the signatures of these two keys, sent by its operator.
     function register(EnclaveRegistry.VerifiedEnclave memory enclave, uint256 vouchingKey, uint256 receiptKey)
         internal
     {
         bytes memory word = signed(vouchingKey, registry.enclaveDigest(enclave));
         bytes memory consent = signed(receiptKey, registry.consentDigest(enclave.receiptKey, enclave.operator));
+        vm.prank(enclave.operator);
         registry.register(enclave, word, consent);
     }
 

@@ -114,6 +114,7 @@ contract JobRelayGas is Relays {
         EnclaveRegistry.VerifiedEnclave memory enclave = claim(key, operators[0], workerImage);
         bytes memory word = signed(verifierKey, registry.enclaveDigest(enclave));
         bytes memory consent = signed(secret, registry.consentDigest(key, operators[0]));
+        vm.prank(operators[0]);
         registry.register(enclave, word, consent);
         vm.snapshotGasLastCall("EnclaveRegistry", "register, new key");
         registry.register(enclave, word, consent);

@@ -431,7 +431,9 @@ async fn deploy(net: &Net, platform: &Platform) -> anyhow::Result<(Address, Addr
 
 /// The enclave's key, by its own word and the verifier's.
 async fn register(net: &Net, platform: &Platform, registry: Address) -> anyhow::Result<()> {
-    let operator = EthAddress::from_bytes([0x0a; 20]);
+    // Whoever sends: an operator brings his own enclaves.
+    let operator = wallet(KEYS[0])?.address();
+    let operator = EthAddress::from_bytes(operator.into_array());
     let domain = ContractDomain {
         chain_id: net.provider.get_chain_id().await?.try_into()?,
         verifying_contract: EthAddress::from_bytes(registry.into_array()),
