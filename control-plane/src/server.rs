@@ -110,6 +110,11 @@ impl ControlPlane {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let platform = Arc::new(Platform::open(&config).await?);
+        // Before anybody is served: whoever comes later would find that we were away for longer.
+        if let Err(error) = platform.notice_outages().await {
+            platform.doze();
+            tracing::error!(%error, "whether nobody was at work is looked at later");
+        }
         let measured = Arc::clone(&platform);
         let read = move || {
             let platform = Arc::clone(&measured);

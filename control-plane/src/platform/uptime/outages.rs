@@ -14,7 +14,7 @@ const SLOTS: u64 = 2;
 impl Platform {
     /// Notes that a control plane is at work. The first to do so after its start, or after it could not, notes the time
     /// since anybody did as an outage.
-    pub(super) async fn notice_outages(&self) -> Result<(), Error> {
+    pub(crate) async fn notice_outages(&self) -> Result<(), Error> {
         let slot = u64::from(self.schedule().slot_ms());
         let waking = !self.uptime.awake.swap(false, Relaxed);
         let now = self.clock.now_ms();
