@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::aliases::{U40, U96};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::{DynProvider, Provider as _};
+use alloy::sol_types::SolCall;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -184,30 +185,25 @@ pub(super) async fn request(args: RequestArgs, print: Printer) -> Result<(), Cha
 }
 
 pub(super) async fn cancel(args: JobArgs, print: Printer) -> Result<(), ChainError> {
-    let (account, deployment) = args.send.open().await?;
-    let job = taken(account.provider(), &deployment, args.job).await?;
-    let relay = deployment.address(Name::JobRelay);
-    let done = print
-        .send(
-            &account,
-            "cancel",
-            call_to(relay, &JobRelay::cancelCall { job }),
-        )
-        .await?;
-    print.result(&Sent::from(&done), Sent::text)
+    act_on(args, print, "cancel", |job| JobRelay::cancelCall { job }).await
 }
 
 pub(super) async fn slash(args: JobArgs, print: Printer) -> Result<(), ChainError> {
+    act_on(args, print, "slash", |job| JobRelay::slashLateCall { job }).await
+}
+
+/// Sends a call that shows the relay the whole job again.
+async fn act_on<C: SolCall>(
+    args: JobArgs,
+    print: Printer,
+    what: &str,
+    call: impl FnOnce(Job) -> C,
+) -> Result<(), ChainError> {
     let (account, deployment) = args.send.open().await?;
     let job = taken(account.provider(), &deployment, args.job).await?;
     let relay = deployment.address(Name::JobRelay);
-    let done = print
-        .send(
-            &account,
-            "slash",
-            call_to(relay, &JobRelay::slashLateCall { job }),
-        )
-        .await?;
+    let call = call_to(relay, &call(job));
+    let done = print.send(&account, what, call).await?;
     print.result(&Sent::from(&done), Sent::text)
 }
 
