@@ -3,9 +3,9 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IJobRelay} from "./interfaces/IJobRelay.sol";
+import {Vault} from "./relay/Vault.sol";
 
 /// @title Inference at regular times, paid in advance
 /// @notice A subscription is a plan and a balance. Its time is a grid of slots of one period each, laid down when it begins:
@@ -18,7 +18,7 @@ import {IJobRelay} from "./interfaces/IJobRelay.sol";
 ///
 /// Inputs go by reference. What comes of a job is told to the plan's callback, which finds its subscription by
 /// {subscriptionOf}. Nobody owns this contract, and nobody but a subscription's owner has a right over its balance.
-contract JobSubscriptions is ReentrancyGuardTransient {
+contract JobSubscriptions is Vault {
     using SafeERC20 for IERC20;
     using SafeCast for uint256;
 
@@ -88,8 +88,6 @@ contract JobSubscriptions is ReentrancyGuardTransient {
     event Withdrawn(uint64 indexed subscription, uint256 amount);
     /// @notice Nothing will run any more.
     event Terminated(uint64 indexed subscription);
-    /// @notice What was owed left.
-    event Claimed(address indexed account, address indexed token, address indexed to, uint256 amount);
 
     /// @notice A plan has a period, a time to answer, an input and a fee.
     error PlanUnsound();
@@ -113,8 +111,6 @@ contract JobSubscriptions is ReentrancyGuardTransient {
     error NotCancelled(uint256 jobId);
     /// @notice There is nothing to move.
     error ZeroAmount();
-    /// @notice `to` did not take the ETH; it is still owed.
-    error Refused(address to);
     /// @notice ETH comes with a top-up, or from the relay.
     error NotTheRelay();
 
@@ -123,8 +119,6 @@ contract JobSubscriptions is ReentrancyGuardTransient {
 
     /// @notice How many subscriptions there are; their numbers begin at 1.
     uint64 public count;
-    /// @notice What an account may claim; token zero: ETH.
-    mapping(address token => mapping(address account => uint256)) public owed;
     /// @notice Refunds that the relay paid out and that no run was credited with yet.
     mapping(address token => uint256) public unassigned;
 
@@ -183,7 +177,7 @@ contract JobSubscriptions is ReentrancyGuardTransient {
         account.balance -= cost.toUint128();
         account.nextSlot = slot + 1;
         ++account.runs;
-        owed[plan.token][msg.sender] += plan.reward;
+        _credit(plan.token, msg.sender, plan.reward);
         jobId = _request(plan);
         _runs[jobId] = Run(subscription, slot, plan.fee, false);
         emit Ran(subscription, slot, jobId, msg.sender);
@@ -205,7 +199,7 @@ contract JobSubscriptions is ReentrancyGuardTransient {
 
         Account storage account = _accounts[subscription];
         ++account.refunded;
-        if (account.terminated) owed[token][account.owner] += fee;
+        if (account.terminated) _credit(token, account.owner, fee);
         else account.balance += fee;
         emit Refunded(subscription, ran.slot, jobId, fee);
     }
@@ -223,7 +217,7 @@ contract JobSubscriptions is ReentrancyGuardTransient {
         if (amount == 0) revert ZeroAmount();
         if (amount > account.balance) revert TooLittleLeft(amount, account.balance);
         account.balance -= amount;
-        owed[_plans[subscription].token][msg.sender] += amount;
+        _credit(_plans[subscription].token, msg.sender, amount);
         emit Withdrawn(subscription, amount);
     }
 
@@ -234,7 +228,7 @@ contract JobSubscriptions is ReentrancyGuardTransient {
         uint256 left = account.balance;
         account.balance = 0;
         account.terminated = true;
-        owed[_plans[subscription].token][msg.sender] += left;
+        _credit(_plans[subscription].token, msg.sender, left);
         emit Terminated(subscription);
     }
 
@@ -242,21 +236,8 @@ contract JobSubscriptions is ReentrancyGuardTransient {
     /// @param token In what; zero: ETH.
     /// @param to Where to.
     /// @return amount Base units.
-    function claim(address token, address to) external nonReentrant returns (uint256 amount) {
-        amount = owed[token][msg.sender];
-        if (amount == 0) revert ZeroAmount();
-        owed[token][msg.sender] = 0;
-        emit Claimed(msg.sender, token, to, amount);
-        if (token != address(0)) {
-            IERC20(token).safeTransfer(to, amount);
-            return amount;
-        }
-        bool taken;
-        // Nothing of what comes back is copied: it could be made to cost more than the caller brought.
-        assembly ("memory-safe") {
-            taken := call(gas(), to, amount, 0, 0, 0, 0)
-        }
-        if (!taken) revert Refused(to);
+    function claim(address token, address to) external returns (uint256 amount) {
+        return _claim(token, to);
     }
 
     /// @notice Of which subscription and slot a job is a run. For callbacks: check that the caller is the relay, and this.
