@@ -117,6 +117,12 @@ async fn what_is_no_function_has_its_code() {
     no_toml
         .files
         .insert("nacre.toml".into(), b"[function".to_vec());
+    let mut no_such_output = good();
+    no_such_output
+        .files
+        .get_mut("nacre.toml")
+        .unwrap()
+        .extend(b"[labels]\ncolour = ['red', 'blue']\n");
     let mut no_model = good();
     no_model.files.remove("model.onnx");
     let cases = [
@@ -125,6 +131,7 @@ async fn what_is_no_function_has_its_code() {
             "model-invalid",
         ),
         (no_toml, "manifest-invalid"),
+        (no_such_output, "labels-mismatch"),
         (no_model, "model-missing"),
         (
             TestFunction::new("differences", &model),

@@ -3,13 +3,14 @@
 //! Each function returns a refusal's code.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use http::Method;
 use nacre_enclave::kserve::{
     EncodedResponse, InferHeaders, InferRequest, KserveError, MAX_NAME, MAX_RANK, MAX_TENSORS,
-    ModelAction, ResponseHead, Route, decode_bare, decode_body, decode_infer, encode_bare,
-    encode_infer_response, is_bare,
+    ModelAction, ResponseHead, Route, classify, decode_bare, decode_body, decode_infer,
+    encode_bare, encode_infer_response, is_bare,
 };
 use nacre_enclave::tensor::{DataType, ModelSpec, Tensor, TensorSpec};
 use nacre_enclave::worker::wire::{HEADER_LEN, Header, Message, WireError};
@@ -17,6 +18,8 @@ use serde_json::Value;
 
 /// Longest body after decoding.
 pub const BODY_LIMIT: usize = 64 * 1024;
+
+const CLASSES: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
 /// Reads an inference request: three lines with the values of `content-encoding`, `content-type` and
 /// `inference-header-content-length` (an empty one is absent), then the body as sent. Bare tensors are those of [`model`].
@@ -84,6 +87,14 @@ fn check_request(request: &InferRequest) {
     }
     for output in request.outputs.iter().flatten() {
         assert_eq!(request.wants_binary(&output.name), output.binary);
+        assert_eq!(request.wants_classes(&output.name), output.classes);
+    }
+    // As if the inputs were a model's outputs: what is chosen among them is a tensor.
+    for output in &request.inputs {
+        match classify(output, CLASSES, &["a: b".to_owned()]) {
+            Ok(classes) => assert_eq!(classes.validate(), Ok(())),
+            Err(error) => check_error(&error.body(), error.code()),
+        }
     }
     // What was read is written, in both forms, and read again.
     match answered(&request.inputs, true) {

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -18,6 +19,9 @@ pub const MAX_MANIFEST: usize = 64 * 1024;
 /// Most addresses that one file of a function may have.
 pub const MAX_URLS: usize = 8;
 
+/// Longest name of a class, in bytes.
+pub const MAX_LABEL: usize = 256;
+
 /// Longest time one call may take.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -31,6 +35,10 @@ pub struct FunctionManifest {
     pub model: ModelSection,
     /// `[limits]`
     pub limits: LimitsSection,
+    /// `[labels]`: the names of an output's classes, in their order, by the output's name. Callers who ask for a
+    /// classification get them beside value and index.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Vec<String>>,
 }
 
 /// `[function]`
@@ -92,6 +100,11 @@ pub enum ManifestError {
     /// `[limits] memory` is outside 1 MiB to 1 TiB.
     #[error("[limits] memory must be between 1MiB and 1TiB, not {0}")]
     Memory(ByteSize),
+    /// An empty list of labels, or a label that is empty, above [`MAX_LABEL`], or has control characters.
+    #[error(
+        "[labels] {0:?} must be at least one label of 1 to {MAX_LABEL} bytes without control characters"
+    )]
+    Labels(String),
     /// `[limits] timeout` is outside 1 ms to 10 minutes.
     #[error("[limits] timeout must be between 1ms and 600s, not {0}")]
     Timeout(Timeout),
@@ -125,8 +138,16 @@ impl FunctionManifest {
         if !(Duration::from_millis(1)..=MAX_TIMEOUT).contains(&timeout.duration()) {
             return Err(ManifestError::Timeout(timeout));
         }
-        Ok(())
+        let sound = |labels: &Vec<String>| !labels.is_empty() && labels.iter().all(|l| is_label(l));
+        match self.labels.iter().find(|(_, labels)| !sound(labels)) {
+            Some((output, _)) => Err(ManifestError::Labels(output.clone())),
+            None => Ok(()),
+        }
     }
+}
+
+fn is_label(text: &str) -> bool {
+    (1..=MAX_LABEL).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// What is wrong, and the line that it is wrong in.
@@ -360,6 +381,25 @@ mod tests {
         assert_eq!(with(&many.join(",")), Err(ManifestError::Urls));
         let twice = "'https://a.example/m','https://a.example/m'";
         assert_eq!(with(twice), Err(ManifestError::Urls));
+    }
+
+    #[test]
+    fn classes_may_have_names() {
+        let with = |labels: &str| {
+            FunctionManifest::from_toml(format!("{IRIS}\n[labels]\n{labels}").as_bytes())
+        };
+        let manifest = with("species = ['setosa', 'versicolor: blue']").unwrap();
+        assert_eq!(manifest.labels["species"], ["setosa", "versicolor: blue"]);
+        assert!(with("").unwrap().labels.is_empty());
+        for refused in [
+            "[]",
+            "['']",
+            "[\"a\\nb\"]",
+            &format!("['{}']", "x".repeat(257)),
+        ] {
+            let refused = with(&format!("species = {refused}"));
+            assert_eq!(refused, Err(ManifestError::Labels("species".into())));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One function that answers.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub struct Function {
     pub(super) digest: Digest,
     pub(super) version: String,
     pub(super) runner: FunctionRunner,
+    pub(super) labels: Arc<BTreeMap<String, Vec<String>>>,
     pub(super) statistics: Statistics,
     pub(super) lease: RwLock<Option<LeaseId>>,
     /// One job at a time, so that a caller who waits for an answer has at most one job before them.
@@ -51,6 +53,11 @@ impl Function {
     /// What runs it.
     pub fn runner(&self) -> &FunctionRunner {
         &self.runner
+    }
+
+    /// Names of the classes of those outputs that have such, in their order.
+    pub fn labels(&self) -> &Arc<BTreeMap<String, Vec<String>>> {
+        &self.labels
     }
 
     /// The lease it runs under, if the host has named one.

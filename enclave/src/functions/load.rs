@@ -50,6 +50,9 @@ pub enum LoadError {
     /// The bundle and the manifest say different things about where the model can be fetched.
     #[error("[model] urls are not those of the bundle")]
     Urls,
+    /// The manifest names classes of an output that the model does not have.
+    #[error("[labels] {0:?} is no output of the model")]
+    Labels(String),
     /// The manifest is another function's.
     #[error("the bundle is the function `{actual}`'s, not `{wanted}`'s")]
     Name {
@@ -82,6 +85,7 @@ impl LoadError {
             Self::Manifest(_) => "manifest-invalid",
             Self::ModelMissing(_) => "model-missing",
             Self::Urls => "urls-mismatch",
+            Self::Labels(_) => "labels-mismatch",
             Self::Name { .. } => "function-name-mismatch",
             Self::Memory(_) => "insufficient-memory",
             Self::TooMany => "too-many-functions",
@@ -217,11 +221,17 @@ impl Functions {
         let model = model.bytes().clone();
         let runner =
             FunctionRunner::start(name.as_str(), config, model, self.worker_events.clone()).await?;
+        let labels = described.manifest.labels;
+        let has = |output: &String| runner.spec().outputs.iter().any(|o| o.name == *output);
+        if let Some(output) = labels.keys().find(|output| !has(output)) {
+            return Err(LoadError::Labels(output.clone()));
+        }
         Ok(Some(Function {
             name: name.clone(),
             digest,
             version: digest.to_hex(),
             runner,
+            labels: Arc::new(labels),
             statistics: Statistics::default(),
             lease: RwLock::new(lease),
             jobs: Semaphore::new(1),

@@ -251,6 +251,18 @@ pub enum KserveError {
         /// What it is.
         value: &'static str,
     },
+    /// A classification of an output that has no classes: text, truth values, or nothing at all.
+    #[error(
+        "output `{tensor}` is {datatype} of shape {shape:?}, which has no classes to choose among"
+    )]
+    NoClasses {
+        /// Name of the output.
+        tensor: String,
+        /// Its type.
+        datatype: DataType,
+        /// Its shape.
+        shape: Vec<u64>,
+    },
     /// The model's output is not what its datatype and shape promise: the worker's fault, not the caller's.
     #[error("the model's answer is malformed")]
     MalformedOutput(#[source] TensorError),
@@ -288,6 +300,7 @@ impl KserveError {
             KserveError::WrongDatatype { .. } => "wrong-datatype",
             KserveError::WrongShape { .. } => "wrong-shape",
             KserveError::NotRepresentable { .. } => "not-representable",
+            KserveError::NoClasses { .. } => "no-classes",
             KserveError::MalformedOutput(_) => "malformed-output",
         }
     }

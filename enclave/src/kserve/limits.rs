@@ -1,6 +1,7 @@
 //! Checks that inputs, outputs and the request itself have in common: names, counts, parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use super::{MAX_NAME, MAX_PARAMETERS, ParameterValue, error::KserveError, wire::Parameters};
 
@@ -36,6 +37,26 @@ pub(super) fn bool_parameter(
             place: place.to_owned(),
             parameter,
             expected: "true or false",
+        }),
+    }
+}
+
+/// A count of at least one. What is beyond `usize` is more than there can be of anything, and the same as that.
+pub(super) fn count_parameter(
+    parameters: &BTreeMap<String, ParameterValue>,
+    place: &str,
+    parameter: &'static str,
+) -> Result<Option<NonZeroUsize>, KserveError> {
+    match parameters.get(parameter) {
+        None => Ok(None),
+        Some(ParameterValue::Integer(value @ 1..)) => {
+            let count = usize::try_from(*value).unwrap_or(usize::MAX);
+            Ok(NonZeroUsize::new(count))
+        }
+        Some(_) => Err(KserveError::InvalidParameter {
+            place: place.to_owned(),
+            parameter,
+            expected: "a whole number above 0",
         }),
     }
 }

@@ -9,7 +9,13 @@ use crate::tensor::{DataType, ModelSpec, TensorSpec};
 
 const SERVER: &str = "nacre";
 const PLATFORM: &str = "onnxruntime_onnx";
-const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
+const EXTENSIONS: [&str; 5] = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+];
 
 /// `GET /v2`.
 pub fn server_metadata(version: &str) -> Bytes {

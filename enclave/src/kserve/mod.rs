@@ -17,12 +17,14 @@
 //! * `FP16` and `BF16` may stand in JSON as numbers and are rounded to nearest, ties to even.
 //! * JSON has no NaN and no infinity: an output that holds one is an error that tells the caller to ask for binary
 //!   data. The same goes for `BYTES` that are not UTF-8.
-//! * Unknown fields and parameters are ignored, except those that would change the answer (`classification`, shared
-//!   memory): these are refused.
+//! * Unknown fields and parameters are ignored, except those that would change the answer (shared memory): these are
+//!   refused.
+//! * A classification of an output with two dimensions or more is one of each row of its first; the others are flat.
 //! * Object keys must not repeat, and neither must the names of inputs or outputs.
 
 mod bare;
 mod body;
+mod classify;
 mod error;
 mod input;
 mod json_read;
@@ -39,6 +41,7 @@ mod wire;
 
 pub use bare::{decode_bare, encode_bare, is_bare};
 pub use body::decode_body;
+pub use classify::classify;
 pub use error::{KserveError, error_body};
 pub use metadata::{
     ModelStatistics, live, model_config, model_metadata, model_ready, model_statistics, ready,

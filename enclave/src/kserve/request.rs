@@ -1,6 +1,7 @@
 //! From the body of an inference request to tensors.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 
@@ -9,8 +10,8 @@ use super::{
     error::{KserveError, excerpt},
     input::decode_inputs,
     limits::{
-        SHARED_MEMORY, bool_parameter, check_count, check_unique, checked_name, refuse_parameters,
-        within_limit,
+        SHARED_MEMORY, bool_parameter, check_count, check_unique, checked_name, count_parameter,
+        refuse_parameters, within_limit,
     },
     wire::{Bounded, Object, WireOutput, WireRequest},
 };
@@ -49,6 +50,8 @@ pub struct RequestedOutput {
     pub name: String,
     /// Whether it comes as binary data: the output's own `binary_data`, otherwise the request's default.
     pub binary: bool,
+    /// How many of its classes the caller wants instead of the tensor itself.
+    pub classes: Option<NonZeroUsize>,
 }
 
 impl InferRequest {
@@ -59,6 +62,15 @@ impl InferRequest {
             .flatten()
             .find(|output| output.name == name)
             .map_or(self.binary_data_output, |output| output.binary)
+    }
+
+    /// How many classes of the output `name` are wanted; `None`: the tensor itself.
+    pub fn wants_classes(&self, name: &str) -> Option<NonZeroUsize> {
+        self.outputs
+            .iter()
+            .flatten()
+            .find(|output| output.name == name)
+            .and_then(|output| output.classes)
     }
 }
 
@@ -154,10 +166,14 @@ fn decode_outputs(
         let place = format!("output `{name}`");
         let parameters = within_limit(output.parameters, &place)?;
         refuse_parameters(&parameters, &place, &SHARED_MEMORY)?;
-        refuse_parameters(&parameters, &place, &["classification"])?;
+        let classes = count_parameter(&parameters, &place, "classification")?;
         let binary =
             bool_parameter(&parameters, &place, "binary_data")?.unwrap_or(binary_data_output);
-        outputs.push(RequestedOutput { name, binary });
+        outputs.push(RequestedOutput {
+            name,
+            binary,
+            classes,
+        });
     }
     check_unique("output", outputs.iter().map(|output| output.name.as_str()))?;
     Ok(Some(outputs))

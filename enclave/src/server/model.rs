@@ -311,16 +311,24 @@ async fn encode(
 ) -> Result<Answer, KserveError> {
     let (name, version) = (function.name().clone(), function.version().to_owned());
     let size = output.outputs.iter().map(|tensor| tensor.data.len()).sum();
+    let labels = Arc::clone(function.labels());
     let encoded = off_loop_if_large(size, move || {
         if request.bare {
             return kserve::encode_bare(&output.outputs);
+        }
+        let mut outputs = output.outputs;
+        for output in &mut outputs {
+            if let Some(most) = request.wants_classes(&output.name) {
+                let labels = labels.get(&output.name).map_or(&[][..], Vec::as_slice);
+                *output = kserve::classify(output, most, labels)?;
+            }
         }
         let head = ResponseHead {
             model_name: name.as_str(),
             model_version: Some(&version),
             id: request.id.as_deref(),
         };
-        kserve::encode_infer_response(head, &output.outputs, |name| request.wants_binary(name))
+        kserve::encode_infer_response(head, &outputs, |name| request.wants_binary(name))
     })
     .await;
     encoded.map(|encoded| Answer {

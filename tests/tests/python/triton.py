@@ -122,6 +122,32 @@ class Triton(unittest.TestCase):
         result = self.client.infer(example.name, [tensor(example.input["name"], example.array, True)])
         self.assertTrue(example.right(result.as_numpy(example.output["name"])))
 
+    def test_classes_instead_of_probabilities(self):
+        example = Example("iris-network")
+        rows = np.concatenate([example.array, example.array])
+        probabilities = self.client.infer(example.name, [tensor(example.input["name"], rows, True)])
+        best = probabilities.as_numpy(example.output["name"]).argmax(axis=1)
+        species = ("setosa", "versicolor", "virginica")
+        for binary in (False, True):
+            with self.subTest(binary=binary):
+                result = self.client.infer(
+                    example.name,
+                    [tensor(example.input["name"], rows, binary)],
+                    outputs=[InferRequestedOutput(example.output["name"], binary_data=binary, class_count=2)],
+                )
+                classes = result.as_numpy(example.output["name"])
+                self.assertEqual(classes.shape, (len(rows), 2))
+                for row, wanted in zip(classes, best):
+                    first, second = (
+                        (entry.decode() if isinstance(entry, bytes) else entry).split(":") for entry in row
+                    )
+                    self.assertEqual(int(first[1]), wanted)
+                    self.assertEqual(first[2], species[wanted])
+                    self.assertGreaterEqual(float(first[0]), float(second[0]))
+        with self.refused("400", "whole number above 0"):
+            wanted = InferRequestedOutput(example.output["name"], class_count=-1)
+            self.client.infer(example.name, [tensor(example.input["name"], rows, True)], outputs=[wanted])
+
     def test_a_named_version(self):
         example = Example("iris-network")
         (version,) = self.client.get_model_metadata(example.name)["versions"]

@@ -40,6 +40,7 @@ fn binary_inputs_and_named_outputs() {
     let output = |name: &str, binary| RequestedOutput {
         name: name.into(),
         binary,
+        classes: None,
     };
     assert_eq!(
         request.outputs,
@@ -134,4 +135,14 @@ fn the_paths_it_asks_for() {
             "{path}"
         );
     }
+}
+
+/// tritonclient's `InferRequestedOutput("p", class_count=2)`.
+#[test]
+fn a_classification() {
+    let body = r#"{"inputs":[],"outputs":[{"name":"p","parameters":{"classification":2,"binary_data":true}},{"name":"q","parameters":{"binary_data":true}}]}"#;
+    let request = decode_infer(InferHeaders::default(), body.as_bytes().into()).unwrap();
+    assert_eq!(request.wants_classes("p").map(usize::from), Some(2));
+    assert_eq!(request.wants_classes("q"), None);
+    assert!(request.wants_binary("p"));
 }

@@ -31,7 +31,7 @@ fn model() -> ModelSpec {
 fn server_and_health() {
     assert_eq!(
         server_metadata("0.1.0"),
-        r#"{"name":"nacre","version":"0.1.0","extensions":["binary_tensor_data"]}"#
+        r#"{"name":"nacre","version":"0.1.0","extensions":["binary_tensor_data","classification","model_configuration","model_repository","statistics"]}"#
     );
     assert_eq!(live(true), r#"{"live":true}"#);
     assert_eq!(ready(false), r#"{"ready":false}"#);

@@ -2,6 +2,7 @@
 
 mod bare;
 mod binary;
+mod classify;
 mod clients;
 mod json;
 mod metadata;

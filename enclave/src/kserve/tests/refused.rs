@@ -276,11 +276,13 @@ fn parameters_that_would_change_the_answer() {
             "unsupported-parameter"
         );
     }
-    for parameter in ["classification", "shared_memory_region"] {
+    let json = r#"{"inputs":[],"outputs":[{"name":"y","parameters":{"shared_memory_region":1}}]}"#;
+    assert_eq!(code(json), "unsupported-parameter");
+    for count in ["0", "-1", "1.5", "\"3\"", "true"] {
         let json = format!(
-            r#"{{"inputs":[],"outputs":[{{"name":"y","parameters":{{"{parameter}":1}}}}]}}"#
+            r#"{{"inputs":[],"outputs":[{{"name":"y","parameters":{{"classification":{count}}}}}]}}"#
         );
-        assert_eq!(code(&json), "unsupported-parameter");
+        assert_eq!(code(&json), "invalid-parameter");
     }
     for json in [
         r#"{"inputs":[],"parameters":{"binary_data_output":1}}"#,

@@ -51,6 +51,14 @@ fn kserve_infer(seeds: &mut Seeds) {
         [
             ("ok-json", request("\n\n", IRIS.as_bytes())),
             (
+                "ok-classification",
+                request(
+                    "\n\n",
+                    IRIS.replace("{\"binary", "{\"classification\":2,\"binary")
+                        .as_bytes(),
+                ),
+            ),
+            (
                 "ok-gzip",
                 request("gzip\napplication/json\n", &gzip(IRIS.as_bytes())),
             ),
@@ -110,6 +118,14 @@ fn kserve_infer_refused(seeds: &mut Seeds) {
             ),
             ("refused-invalid-request", request("\n\n", twice.as_bytes())),
             ("refused-missing-field", request("\n\n", b"{}")),
+            (
+                "refused-invalid-parameter",
+                request(
+                    "\n\n",
+                    IRIS.replace("{\"binary", "{\"classification\":0,\"binary")
+                        .as_bytes(),
+                ),
+            ),
             ("refused-binary-length", mixed(size, b"ab")),
             ("refused-tensor-data", mixed(&bool, b"\x02")),
             ("refused-unknown-datatype", one("FP8", "[1]", "[1]")),
