@@ -14,24 +14,20 @@ use alloy::network::{
 use alloy::primitives::{Address, B256, U256};
 use alloy::providers::{DynProvider, Provider as _};
 use alloy::sol_types::SolCall;
-use serde::Serialize;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::error::ChainError;
-use crate::refusal::Refusal;
 use crate::wallet::Wallet;
+
+mod confirm;
+mod estimate;
+
+pub use estimate::{Estimate, MAX_TRANSACTION_GAS};
 
 /// A transaction to be.
 pub type TransactionRequest = <Ethereum as Network>::TransactionRequest;
 
 /// What a mined transaction did.
 pub type TransactionReceipt = <Ethereum as Network>::ReceiptResponse;
-
-/// The most gas that one transaction can have (EIP-7825).
-pub const MAX_TRANSACTION_GAS: u64 = 16_777_216;
-
-/// How often a transaction that nobody mined is handed in again: nodes forget.
-const AGAIN: Duration = Duration::from_secs(15);
 
 /// When a transaction counts, and how long that may take.
 #[derive(Debug, Clone, Copy)]
@@ -64,29 +60,11 @@ pub struct Account {
     patience: Patience,
 }
 
-/// What a transaction would cost at most.
-#[derive(Debug, Clone, Serialize)]
-pub struct Estimate {
-    /// Gas, with some room.
-    pub gas: u64,
-    /// Wei a gas at most.
-    pub max_fee_per_gas: u128,
-    /// Wei a gas for whoever makes the block, at most.
-    pub max_priority_fee_per_gas: u128,
-}
-
 /// A transaction that calls a contract.
 pub fn call_to(contract: Address, call: &impl SolCall) -> TransactionRequest {
     TransactionRequest::default()
         .with_to(contract)
         .with_input(call.abi_encode())
-}
-
-impl Estimate {
-    /// Wei, at most.
-    pub fn max_cost(&self) -> U256 {
-        U256::from(self.gas) * U256::from(self.max_fee_per_gas)
-    }
 }
 
 /// A transaction that is signed and can be handed in any number of times.
@@ -151,40 +129,6 @@ impl Account {
     /// What it asks.
     pub fn provider(&self) -> &DynProvider {
         &self.provider
-    }
-
-    /// What the transaction would cost at most.
-    ///
-    /// # Errors
-    ///
-    /// What the contract would refuse it with; `insufficient-funds`; the nodes' own.
-    pub async fn estimate(&self, transaction: &TransactionRequest) -> Result<Estimate, ChainError> {
-        let transaction = transaction.clone().with_from(self.address());
-        let value = transaction.value.unwrap_or_default();
-        // Without fees: a node would hold them against the balance and say so in words of its own.
-        let gas = match self
-            .provider
-            .estimate_gas(transaction)
-            .await
-            .map_err(ChainError::from)
-        {
-            Ok(gas) => gas,
-            Err(ChainError::Node { .. }) if self.balance().await? < value => {
-                return Err(self.cannot_pay(self.balance().await?, value));
-            }
-            Err(error) => return Err(error),
-        };
-        let fees = self.provider.estimate_eip1559_fees().await?;
-        let estimate = Estimate {
-            gas: (gas + gas / 5).clamp(gas, MAX_TRANSACTION_GAS.max(gas)),
-            max_fee_per_gas: fees.max_fee_per_gas,
-            max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
-        };
-        let (has, needs) = (self.balance().await?, value + estimate.max_cost());
-        if has < needs {
-            return Err(self.cannot_pay(has, needs));
-        }
-        Ok(estimate)
     }
 
     /// Sends it, and waits until it counts.
@@ -275,105 +219,6 @@ impl Account {
         {
             Err(ChainError::Node { message, .. }) if is_known(&message) => Ok(()),
             other => other,
-        }
-    }
-
-    /// Waits until it counts, handing it in again from time to time.
-    ///
-    /// # Errors
-    ///
-    /// `not-confirmed`; `transaction-replaced`; the contract's own error where it failed on chain.
-    pub async fn confirm(&self, signed: &Signed) -> Result<Done, ChainError> {
-        let until = Instant::now() + self.patience.within;
-        let mut looks = interval(self.patience.every);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut again = Instant::now() + AGAIN;
-        loop {
-            looks.tick().await;
-            match timeout_at(until, self.look(signed)).await {
-                Ok(Ok(Some(receipt))) => return self.succeeded(receipt).await,
-                // Nodes that fail for a moment do not end the wait.
-                Ok(Err(error)) if !error.is_transient() => return Err(error),
-                Ok(_) => {}
-                Err(_) => {
-                    return Err(ChainError::NotConfirmed {
-                        hash: signed.hash,
-                        within: self.patience.within,
-                    });
-                }
-            }
-            if Instant::now() >= again {
-                again = Instant::now() + AGAIN;
-                // Whether that was taken shows at the next look.
-                let _ = timeout_at(until, self.hand_in(signed)).await;
-            }
-        }
-    }
-
-    /// Its receipt, once it counts.
-    async fn look(&self, signed: &Signed) -> Result<Option<TransactionReceipt>, ChainError> {
-        let Some(receipt) = self.provider.get_transaction_receipt(signed.hash).await? else {
-            // Asked in this order: it may be mined between the two.
-            if self.mined_nonce().await? > signed.nonce
-                && self
-                    .provider
-                    .get_transaction_receipt(signed.hash)
-                    .await?
-                    .is_none()
-            {
-                return Err(ChainError::Replaced {
-                    hash: signed.hash,
-                    account: self.address(),
-                    nonce: signed.nonce,
-                });
-            }
-            return Ok(None);
-        };
-        let head = self.provider.get_block_number().await?;
-        let deep = receipt
-            .block_number
-            .is_some_and(|block| head + 1 >= block + self.patience.confirmations.max(1));
-        Ok(deep.then_some(receipt))
-    }
-
-    async fn succeeded(&self, receipt: TransactionReceipt) -> Result<Done, ChainError> {
-        if receipt.status() {
-            return Ok(Done { receipt });
-        }
-        // What it said is in no receipt: it is asked again as of the block before.
-        let sent = self
-            .provider
-            .get_transaction_by_hash(receipt.transaction_hash)
-            .await?;
-        let before = receipt.block_number.unwrap_or(1).saturating_sub(1);
-        let said = match sent {
-            Some(sent) => {
-                let again = TransactionRequest::from_transaction(sent.into_inner())
-                    .with_from(self.address());
-                self.provider
-                    .call(again)
-                    .block(before.into())
-                    .await
-                    .map_err(ChainError::from)
-                    .err()
-            }
-            None => None,
-        };
-        match said {
-            Some(ChainError::Refused(refusal)) => Err(ChainError::Refused(refusal)),
-            _ => Err(ChainError::Refused(Refusal::of(&[]))),
-        }
-    }
-
-    async fn balance(&self) -> Result<U256, ChainError> {
-        Ok(self.provider.get_balance(self.address()).await?)
-    }
-
-    fn cannot_pay(&self, has: U256, needs: U256) -> ChainError {
-        ChainError::InsufficientFunds {
-            account: self.address(),
-            has,
-            needs,
         }
     }
 }

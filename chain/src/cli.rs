@@ -1,9 +1,15 @@
 //! `nacre chain …`: the contracts from the command line.
 
 mod deploy;
+mod images;
 mod job;
-mod session;
+mod nodes;
+pub mod session;
+mod slash;
 mod stake;
+mod subscribe;
+mod token;
+mod verifiers;
 
 use clap::Subcommand;
 
@@ -27,8 +33,20 @@ pub enum ChainCommand {
     Cancel(job::JobArgs),
     /// Have what the relay owes this account sent to it.
     Claim(job::ClaimArgs),
-    /// Slash the operator that was drawn for a job and did not answer while it was its alone. Pays a bounty.
-    Slash(job::JobArgs),
+    /// Slash whoever did not do what its stake stands for: a drawn operator, the draw's committee, a watcher. Pays a bounty.
+    Slash(slash::SlashArgs),
+    /// Have a function asked at regular times, paid in advance.
+    #[command(subcommand)]
+    Subscribe(subscribe::SubscribeCommand),
+    /// The registry's images: name them, take them back.
+    #[command(subcommand)]
+    Images(images::ImagesCommand),
+    /// The registry's first verifiers: name them, make them count.
+    #[command(subcommand)]
+    Verifiers(verifiers::VerifiersCommand),
+    /// An operator's nodes: what stands behind them, which keys run there, when they are away.
+    #[command(subcommand)]
+    Nodes(nodes::NodesCommand),
 }
 
 /// Arguments of `status`.
@@ -50,7 +68,15 @@ pub struct StatusArgs {
 ///
 /// [`ChainError`], with the contract's own code where one refused.
 pub async fn run(command: ChainCommand, json: bool) -> Result<(), ChainError> {
-    let print = Printer { json };
+    run_with(command, &Printer::new(json)).await
+}
+
+/// The same, printed elsewhere.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_with(command: ChainCommand, print: &Printer) -> Result<(), ChainError> {
     match command {
         ChainCommand::Deploy(args) => deploy::run(*args, print).await,
         ChainCommand::Status(args) => match (args.job, args.account) {
@@ -63,6 +89,10 @@ pub async fn run(command: ChainCommand, json: bool) -> Result<(), ChainError> {
         ChainCommand::Request(args) => job::request(*args, print).await,
         ChainCommand::Cancel(args) => job::cancel(args, print).await,
         ChainCommand::Claim(args) => job::claim(args, print).await,
-        ChainCommand::Slash(args) => job::slash(args, print).await,
+        ChainCommand::Slash(args) => slash::slash(args, print).await,
+        ChainCommand::Subscribe(command) => subscribe::run(command, print).await,
+        ChainCommand::Images(command) => images::run(command, print).await,
+        ChainCommand::Verifiers(command) => verifiers::run(command, print).await,
+        ChainCommand::Nodes(command) => nodes::run(command, print).await,
     }
 }

@@ -16,46 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::ChainError;
 use crate::settings::Settings;
 
-/// What is deployed, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Name {
-    /// The stake's token, on development chains.
-    DevToken,
-    /// Stake.
-    OperatorStaking,
-    /// Enclaves' keys.
-    EnclaveRegistry,
-    /// Jobs.
-    JobRelay,
-    /// Nodes.
-    NodeBook,
-    /// Watchers' words.
-    UptimeOracle,
-    /// Jobs paid in advance.
-    JobSubscriptions,
-    /// Where the present version of each is.
-    ContractDirectory,
-}
+mod name;
 
-impl Name {
-    /// All, in the order in which they are deployed: whoever is named in a constructor comes before.
-    pub const ALL: [Self; 8] = [
-        Self::DevToken,
-        Self::OperatorStaking,
-        Self::EnclaveRegistry,
-        Self::JobRelay,
-        Self::NodeBook,
-        Self::UptimeOracle,
-        Self::JobSubscriptions,
-        Self::ContractDirectory,
-    ];
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
+pub use name::Name;
 
 /// One contract of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,87 +227,4 @@ pub(crate) fn wrong(path: &Path, reason: &dyn fmt::Display) -> ChainError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::AWS_ROOT_ID;
-
-    fn deployment() -> Deployment {
-        let [owner, second] = [1, 2].map(Address::repeat_byte);
-        let mut deployment = Deployment::new(
-            31_337,
-            owner,
-            7,
-            Settings::development(owner, second, AWS_ROOT_ID),
-        );
-        deployment.contracts.insert(
-            Name::JobRelay,
-            Deployed {
-                address: Address::repeat_byte(3),
-                nonce: 4,
-                code_hash: None,
-            },
-        );
-        deployment
-    }
-
-    #[test]
-    fn a_file_is_read_as_it_was_written_and_nothing_else_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deployment.json");
-        assert!(Deployment::read(&path).unwrap().is_none());
-        deployment().write(&path).unwrap();
-        deployment().write(&path).unwrap();
-        assert_eq!(Deployment::read(&path).unwrap(), Some(deployment()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_is_no_deployment_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deployment.json");
-        let whole = serde_json::to_string(&deployment()).unwrap();
-        let later = whole.replace("\"version\":1", "\"version\":2");
-        for text in ["", "{}", &whole[..whole.len() / 2], &later] {
-            fs::write(&path, text).unwrap();
-            assert_eq!(
-                Deployment::read(&path).unwrap_err().code(),
-                "deployment-file"
-            );
-        }
-    }
-
-    #[test]
-    fn one_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deployment.json");
-        let first = Deployment::lock(&path).unwrap();
-        assert_eq!(
-            Deployment::lock(&path).unwrap_err().code(),
-            "deployment-file"
-        );
-        drop(first);
-        Deployment::lock(&path).unwrap();
-    }
-
-    #[test]
-    fn it_is_whole_with_its_last_step() {
-        let mut deployment = deployment();
-        for name in Name::ALL {
-            deployment.contracts.insert(
-                name,
-                Deployed {
-                    address: Address::ZERO,
-                    nonce: 0,
-                    code_hash: Some(B256::ZERO),
-                },
-            );
-        }
-        assert!(!deployment.is_whole());
-        deployment.wired = true;
-        assert!(deployment.is_whole());
-        deployment.contracts.remove(&Name::DevToken);
-        assert!(!deployment.is_whole());
-        deployment.settings.stake_token = Some(Address::repeat_byte(9));
-        assert!(deployment.is_whole());
-    }
-}
+mod tests;

@@ -115,6 +115,12 @@ pub enum ChainError {
         /// Which.
         job: U256,
     },
+    /// Nobody began such a subscription.
+    #[error("there is no subscription {subscription}")]
+    NoSuchSubscription {
+        /// Which.
+        subscription: u64,
+    },
     /// The deadline passed, or the fee was taken back.
     #[error("nobody answered job {job} in time; `nacre chain cancel` takes its fee back")]
     NotAnswered {
@@ -146,6 +152,7 @@ impl ChainError {
             Self::Anvil(_) => "anvil",
             Self::Input(_) => "input",
             Self::NoSuchJob { .. } => "no-such-job",
+            Self::NoSuchSubscription { .. } => "no-such-subscription",
             Self::NotAnswered { .. } => "not-answered",
             Self::Output(_) => "file",
         }

@@ -11,6 +11,7 @@ pub mod contracts;
 pub mod deploy;
 pub mod deployment;
 pub mod error;
+pub mod events;
 pub mod refusal;
 pub mod registration;
 pub mod rpc;

@@ -134,7 +134,7 @@ impl Registration {
         &self.registry
     }
 
-    /// What registers the key: anybody may send it.
+    /// What registers the key. A worker's first registration is its operator's to send; to prolong it is anybody's.
     pub fn transaction(&self) -> <Ethereum as Network>::TransactionRequest {
         <Ethereum as Network>::TransactionRequest::default()
             .with_to(address(&self.registry.verifying_contract))

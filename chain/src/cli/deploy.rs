@@ -39,7 +39,7 @@ pub struct DeployArgs {
     print_settings: bool,
 }
 
-pub(super) async fn run(args: DeployArgs, print: Printer) -> Result<(), ChainError> {
+pub(super) async fn run(args: DeployArgs, print: &Printer) -> Result<(), ChainError> {
     let account = args.send.account().await?;
     let settings = match (&args.settings, args.second) {
         (Some(path), _) => {
@@ -90,7 +90,7 @@ struct Standing<'a> {
     fee_floor: U256,
 }
 
-pub(super) async fn status(at: &ReadArgs, print: Printer) -> Result<(), ChainError> {
+pub(super) async fn status(at: &ReadArgs, print: &Printer) -> Result<(), ChainError> {
     let (provider, deployment) = at.open().await?;
     let staking = OperatorStaking::new(deployment.address(Name::OperatorStaking), &provider);
     let relay = JobRelay::new(deployment.address(Name::JobRelay), &provider);

@@ -1,12 +1,15 @@
 //! What every command needs: which nodes, which deployment, which account; and how it prints.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use alloy::eips::BlockId;
 use alloy::primitives::{B256, U256};
-use alloy::providers::DynProvider;
+use alloy::providers::{DynProvider, Provider as _};
 use serde::Serialize;
 use url::Url;
 
@@ -18,13 +21,13 @@ use crate::wallet::Wallet;
 
 /// Nodes, and the deployment on their chain.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ReadArgs {
+pub struct ReadArgs {
     /// JSON-RPC of an Ethereum node; given several times, the next is asked where one fails.
     #[arg(long = "rpc", value_name = "URL", required = true)]
-    pub(super) rpc: Vec<Url>,
+    rpc: Vec<Url>,
     /// Believe only what so many of them agree on.
     #[arg(long, value_name = "N")]
-    pub(super) quorum: Option<NonZeroUsize>,
+    quorum: Option<NonZeroUsize>,
     /// The deployment's file.
     #[arg(long, value_name = "FILE", default_value = "deployment.json")]
     pub(super) deployment: PathBuf,
@@ -32,7 +35,7 @@ pub(crate) struct ReadArgs {
 
 /// The same, and who signs.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct SendArgs {
+pub struct SendArgs {
     #[command(flatten)]
     pub(super) at: ReadArgs,
     /// File with the account's key: 32 bytes in hexadecimal, readable by its owner alone.
@@ -56,7 +59,11 @@ impl ReadArgs {
     }
 
     /// The deployment, held against the chain.
-    pub(super) async fn open(&self) -> Result<(DynProvider, Deployment), ChainError> {
+    ///
+    /// # Errors
+    ///
+    /// `rpc-invalid`; as [`Deployment::open`].
+    pub async fn open(&self) -> Result<(DynProvider, Deployment), ChainError> {
         let provider = connect(&self.nodes(), None)?;
         let deployment = Deployment::open(&self.deployment, &provider).await?;
         Ok((provider, deployment))
@@ -65,7 +72,11 @@ impl ReadArgs {
 
 impl SendArgs {
     /// The account, wherever the nodes are.
-    pub(super) async fn account(&self) -> Result<Account, ChainError> {
+    ///
+    /// # Errors
+    ///
+    /// `rpc-invalid`; `key-file`; the nodes' own.
+    pub async fn account(&self) -> Result<Account, ChainError> {
         let rpc = self.at.nodes();
         let wallet = Wallet::open(&self.key_file)?;
         let patience = Patience {
@@ -77,7 +88,11 @@ impl SendArgs {
     }
 
     /// The account and the deployment, held against the chain.
-    pub(super) async fn open(&self) -> Result<(Account, Deployment), ChainError> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`] and [`Deployment::open`].
+    pub async fn open(&self) -> Result<(Account, Deployment), ChainError> {
         let account = self.account().await?;
         let deployment = Deployment::open(&self.at.deployment, account.provider()).await?;
         Ok((account, deployment))
@@ -86,16 +101,20 @@ impl SendArgs {
 
 /// A transaction that counts, as it is printed.
 #[derive(Debug, Serialize)]
-pub(super) struct Sent {
-    pub(super) transaction: B256,
-    block: Option<u64>,
-    gas: u64,
+pub struct Sent {
+    /// Its hash.
+    pub transaction: B256,
+    /// The block that it is in.
+    pub block: Option<u64>,
+    /// Gas that it took.
+    pub gas: u64,
     /// Wei, in hexadecimal.
-    cost: U256,
+    pub cost: U256,
 }
 
 impl Sent {
-    pub(super) fn text(&self) -> String {
+    /// For people.
+    pub fn text(&self) -> String {
         let block = self
             .block
             .map_or_else(|| "?".to_owned(), |block| block.to_string());
@@ -121,15 +140,39 @@ impl From<&Done> for Sent {
 }
 
 /// Lines for people, or one JSON value.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Printer {
-    pub(super) json: bool,
+#[derive(Clone)]
+pub struct Printer {
+    json: bool,
+    out: Arc<Mutex<dyn io::Write + Send>>,
+}
+
+impl fmt::Debug for Printer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Printer")
+            .field("json", &self.json)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Printer {
+    /// Results go to standard output.
+    pub fn new(json: bool) -> Self {
+        Self::to(json, io::stdout())
+    }
+
+    /// Results go there.
+    pub fn to(json: bool, out: impl io::Write + Send + 'static) -> Self {
+        let out = Arc::new(Mutex::new(out));
+        Self { json, out }
+    }
+
     /// The result; a reader that has gone (`| head`) is no error.
-    pub(super) fn result<T: Serialize>(
-        self,
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
+    pub fn result<T: Serialize>(
+        &self,
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), ChainError> {
@@ -139,7 +182,8 @@ impl Printer {
         } else {
             text(value)
         };
-        match writeln!(io::stdout().lock(), "{line}") {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(ChainError::Output(error))
             }
@@ -148,7 +192,7 @@ impl Printer {
     }
 
     /// What goes on meanwhile, for people.
-    pub(super) fn note(self, line: &str) {
+    pub fn note(&self, line: &str) {
         if !self.json {
             // Nobody there to read it changes nothing.
             let _ = writeln!(io::stderr().lock(), "{line}");
@@ -156,8 +200,12 @@ impl Printer {
     }
 
     /// Says what it costs at most, sends it, and waits until it counts.
-    pub(super) async fn send(
-        self,
+    ///
+    /// # Errors
+    ///
+    /// As [`Account::send`].
+    pub async fn send(
+        &self,
         account: &Account,
         what: &str,
         transaction: TransactionRequest,
@@ -170,4 +218,12 @@ impl Printer {
         ));
         account.send_estimated(transaction, &estimate).await
     }
+}
+
+/// The chain's own clock, Unix seconds.
+pub(super) async fn chain_time(provider: &DynProvider) -> Result<u64, ChainError> {
+    let block = provider.get_block(BlockId::latest()).await?;
+    let block =
+        block.ok_or_else(|| ChainError::BadAnswer("there is no latest block".to_owned()))?;
+    Ok(block.header.timestamp)
 }

@@ -4,6 +4,7 @@ use alloy::primitives::{Address, U256};
 use serde::Serialize;
 
 use super::session::{Printer, ReadArgs, SendArgs, Sent};
+use super::token::allow;
 use crate::account::call_to;
 use crate::contracts::{DevToken, JobRelay, OperatorStaking};
 use crate::deployment::Name;
@@ -37,7 +38,7 @@ pub struct UnstakeArgs {
     send: SendArgs,
 }
 
-pub(super) async fn stake(args: StakeArgs, print: Printer) -> Result<(), ChainError> {
+pub(super) async fn stake(args: StakeArgs, print: &Printer) -> Result<(), ChainError> {
     let (account, deployment) = args.send.open().await?;
     let staking = deployment.address(Name::OperatorStaking);
     let (token, amount) = (deployment.stake_token(), args.amount);
@@ -53,16 +54,7 @@ pub(super) async fn stake(args: StakeArgs, print: Printer) -> Result<(), ChainEr
         };
         print.send(&account, "mint", call_to(token, &mint)).await?;
     }
-    let allowed = DevToken::new(token, account.provider());
-    if allowed.allowance(account.address(), staking).call().await? < amount {
-        let approve = DevToken::approveCall {
-            spender: staking,
-            value: amount,
-        };
-        print
-            .send(&account, "approve", call_to(token, &approve))
-            .await?;
-    }
+    allow(print, &account, token, staking, amount).await?;
     let owner = args.account.unwrap_or(account.address());
     let put = OperatorStaking::stakeCall {
         account: owner,
@@ -74,7 +66,7 @@ pub(super) async fn stake(args: StakeArgs, print: Printer) -> Result<(), ChainEr
     print.result(&Sent::from(&done), Sent::text)
 }
 
-pub(super) async fn unstake(args: UnstakeArgs, print: Printer) -> Result<(), ChainError> {
+pub(super) async fn unstake(args: UnstakeArgs, print: &Printer) -> Result<(), ChainError> {
     let (account, deployment) = args.send.open().await?;
     let staking = deployment.address(Name::OperatorStaking);
     let done = match args.amount {
@@ -119,7 +111,7 @@ struct Unbonding {
 pub(super) async fn status(
     at: &ReadArgs,
     account: Address,
-    print: Printer,
+    print: &Printer,
 ) -> Result<(), ChainError> {
     let (provider, deployment) = at.open().await?;
     let staking = OperatorStaking::new(deployment.address(Name::OperatorStaking), &provider);

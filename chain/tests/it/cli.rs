@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy::primitives::{B256, U256};
 use alloy::providers::Provider as _;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use nacre_chain::anvil;
 use nacre_chain::cli::{ChainCommand, run};
 use nacre_chain::contracts::{JobRelay, OperatorStaking};
@@ -37,6 +37,11 @@ async fn typed(folder: &Path, url: &str, words: &str) -> Result<(), ChainError> 
         line.extend(["--key-file".to_owned(), file("key")]);
     }
     run(Line::try_parse_from(line).unwrap().command, true).await
+}
+
+#[test]
+fn no_two_words_of_a_command_are_the_same() {
+    Line::command().debug_assert();
 }
 
 #[tokio::test]

@@ -4,5 +4,10 @@
 
 mod cli;
 mod deploy;
+mod desk;
+mod images;
 mod nodes;
+mod request;
+mod slash;
+mod subscribe;
 mod support;
