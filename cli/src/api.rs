@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::error::CliError;
 use crate::profile::Profile;
 
+mod chain;
 mod incidents;
 mod jobs;
 mod keys;

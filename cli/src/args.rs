@@ -54,9 +54,9 @@ pub(crate) enum Command {
     /// Book payments and check the ledger, on the control plane's database itself.
     #[command(subcommand)]
     Admin(AdminCommand),
-    /// The contracts: deploy them, stake, ask for inferences.
+    /// The contracts: deploy them, stake, ask for inferences, register enclaves' keys, settle uptime.
     #[command(subcommand)]
-    Chain(nacre_chain::cli::ChainCommand),
+    Chain(crate::commands::chain::ChainCommand),
     /// Build, check, sign and compare enclave images (EIF), and make the policy that trusts them.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -420,4 +420,14 @@ pub(crate) struct ProxyArgs {
     /// Leave when standard input closes.
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_words_of_a_command_are_the_same() {
+        super::Args::command().debug_assert();
+    }
 }

@@ -12,6 +12,7 @@ use crate::output::Output;
 use crate::profile::Home;
 
 mod attest;
+pub(crate) mod chain;
 pub(crate) mod conformance;
 mod deploy;
 pub(crate) mod doctor;
@@ -38,6 +39,14 @@ pub(crate) struct Context {
 
 /// Runs the command. Those that run a part of the platform need no home: they may have a cleared environment.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let context = || {
+        Ok(Context {
+            home: Home::find()?,
+            profile: args.profile,
+            output: Output { json: args.json },
+            log: args.log.log_format,
+        })
+    };
     match args.command {
         Command::Platform(command) => {
             run_platform(command).await?;
@@ -45,19 +54,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CliError> {
         }
         Command::Admin(command) => Ok(nacre_control_plane::admin::run(command, args.json).await?),
         Command::Chain(command) => {
-            nacre_chain::cli::run(command, args.json).await?;
+            chain::run(context, command, args.json).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Image(command) => Ok(nacre_image::cli::run(command, args.json)?),
-        Command::User(command) => {
-            let context = Context {
-                home: Home::find()?,
-                profile: args.profile,
-                output: Output { json: args.json },
-                log: args.log.log_format,
-            };
-            run_for_user(&context, command).await
-        }
+        Command::User(command) => run_for_user(&context()?, command).await,
     }
 }
 

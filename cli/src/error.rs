@@ -78,6 +78,9 @@ pub(crate) enum CliError {
     /// A job was not sealed, or its result not taken.
     #[error(transparent)]
     SealedJob(#[from] SealedJobError),
+    /// What was to go on a chain does not fit together.
+    #[error("{message}")]
+    OnChain { code: String, message: String },
     /// Contracts, or the nodes of their chain.
     #[error(transparent)]
     Chain(#[from] ChainError),
@@ -118,6 +121,7 @@ impl CliError {
             Self::Function { code, .. } => code,
             Self::Job { code, .. } => code,
             Self::SealedJob(error) => error.code(),
+            Self::OnChain { code, .. } => code,
             Self::Chain(error) => error.code(),
             Self::Image(error) => error.code(),
             Self::Other(_) => "failed",

@@ -6,6 +6,8 @@ use crate::args::TrustArgs;
 use crate::commands::Context;
 use crate::error::CliError;
 
+mod chain;
+
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct WatchArgs {
@@ -13,6 +15,8 @@ pub(crate) struct WatchArgs {
     command: Option<WatchCommand>,
     #[command(flatten)]
     watch: Watch,
+    #[command(flatten)]
+    oracle: chain::OracleArgs,
     #[command(flatten)]
     trust: TrustArgs,
 }
@@ -47,7 +51,8 @@ async fn watch(context: &Context, args: &WatchArgs) -> Result<(), CliError> {
         url: profile.url.clone(),
         key: profile.key.clone(),
     });
-    Ok(cli::run(&args.watch, trust, login, None, context.output.json).await?)
+    let chain = args.oracle.chain()?;
+    Ok(cli::run(&args.watch, trust, login, chain, context.output.json).await?)
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
