@@ -37,6 +37,7 @@ demo-enclave: setup build image ## the same with the real image, booted on this 
 
 # What boots the image needs one; where this machine cannot build it, those tests are left out, in one line.
 test: setup build contracts ## run every test (cargo-nextest if installed, else cargo test)
+	@$(PYTHON) setup/setup.py --tests
 	cargo test --workspace --doc --quiet $(DEBUG_FEATURES) --locked
 	@set -e; if $(NACRE) doctor --for emulator >/dev/null; then \
 		$(MAKE) --no-print-directory image; $(PYTHON) scripts/image-repro.py --assembly; \

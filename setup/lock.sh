@@ -15,4 +15,5 @@ lock() {
 }
 
 lock setup/test-requirements.in setup/test-requirements.txt 3.10
+lock setup/mlserver-requirements.in setup/mlserver-requirements.txt 3.10
 lock examples/requirements.in examples/requirements.txt 3.11

@@ -3,8 +3,9 @@
 
     .deps/onnxruntime/libonnxruntime.so   ONNX Runtime, out of its pinned PyPI wheel
     .deps/venv/                           Python with the clients that the tests call Nacre with
+    .deps/mlserver/                       the same with MLServer (--tests; where Python is older than 3.13)
 
-Everything is pinned by version and SHA-256 (onnxruntime.txt, test-requirements.txt). Run
+Everything is pinned by version and SHA-256 (onnxruntime.txt, *-requirements.txt). Run
 again, it only checks that all is there. Exit status 1 and one sentence if something is
 missing that this script cannot get.
 """
@@ -25,10 +26,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUP = ROOT / "setup"
 DEPS = ROOT / ".deps"
 VENV = DEPS / "venv"
-VENV_PYTHON = VENV / "bin" / "python"
+MLSERVER = DEPS / "mlserver"
 LIBRARY = DEPS / "onnxruntime" / "libonnxruntime.so"
 
 OLDEST_PYTHON = (3, 10)
+# MLServer says so itself.
+TOO_NEW_FOR_MLSERVER = (3, 13)
 WHEEL_PIN = SETUP / "onnxruntime.txt"
 # One wheel for every Python: only the library inside is used, not the module.
 WHEEL_TAGS = ("--implementation", "cp", "--python-version", "3.11", "--abi", "cp311",
@@ -54,8 +57,10 @@ def main():
         with (DEPS / ".lock").open("w") as lock:
             # A `make demo` beside a `make test` waits here for the other's setup.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            get_test_clients()
+            get_venv(VENV, "test-requirements.txt", "the test clients")
             get_onnxruntime()
+            if "--tests" in sys.argv[1:]:
+                get_mlserver()
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -90,23 +95,36 @@ def numbers(version):
     return tuple(int(part) for part in version.split("."))
 
 
-def get_test_clients():
-    """Makes .deps/venv, unless it is there and of these very requirements."""
-    requirements = SETUP / "test-requirements.txt"
-    made_of = f"{sys.version}\n{hashlib.sha256(requirements.read_bytes()).hexdigest()}\n"
-    stamp = VENV / "nacre-stamp"
-    if stamp.is_file() and stamp.read_text() == made_of and VENV_PYTHON.exists():
+def get_mlserver():
+    """A venv of its own: what MLServer needs would choose the versions of everybody else."""
+    if sys.version_info >= TOO_NEW_FOR_MLSERVER:
+        print(f"setup: left out: MLServer, which has no release for Python {platform.python_version()}", flush=True)
         return
-    print("setup: making .deps/venv with the test clients", flush=True)
+    get_venv(MLSERVER, "mlserver-requirements.txt", "MLServer")
+
+
+def get_venv(venv, requirements, what):
+    """Makes a venv, unless it is there and of these very requirements."""
+    requirements = SETUP / requirements
+    made_of = f"{sys.version}\n{hashlib.sha256(requirements.read_bytes()).hexdigest()}\n"
+    stamp = venv / "nacre-stamp"
+    if stamp.is_file() and stamp.read_text() == made_of and python_of(venv).exists():
+        return
+    print(f"setup: making .deps/{venv.name} with {what}", flush=True)
     stamp.unlink(missing_ok=True)
-    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)],
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)],
                           capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if made.returncode != 0:
         if "ensurepip" in made.stdout + made.stderr:
             raise SetupError("Python's venv module is incomplete (Debian, Ubuntu: apt-get install python3-venv).")
         raise SetupError(f"python3 -m venv fails: {(made.stderr or made.stdout).strip()}")
-    pip("install", "--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements))
+    pip(venv, "install", "--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements))
     stamp.write_text(made_of)
+
+
+def python_of(venv):
+    """Its interpreter."""
+    return venv / "bin" / "python"
 
 
 def get_onnxruntime():
@@ -117,7 +135,7 @@ def get_onnxruntime():
     print("setup: getting ONNX Runtime", flush=True)
     LIBRARY.parent.mkdir(exist_ok=True)
     wheels = DEPS / "wheels"
-    pip("download", "--no-deps", "--require-hashes", *WHEEL_TAGS, "--dest", str(wheels), "--requirement", str(WHEEL_PIN))
+    pip(VENV, "download", "--no-deps", "--require-hashes", *WHEEL_TAGS, "--dest", str(wheels), "--requirement", str(WHEEL_PIN))
     digest = re.search(r"--hash=sha256:(\w{64})", WHEEL_PIN.read_text())[1]
     wheel = next((path for path in wheels.glob("onnxruntime-*.whl") if sha256(path) == digest), None)
     if wheel is None:
@@ -143,9 +161,9 @@ def unpack(archive, member, target):
         raise
 
 
-def pip(*arguments):
-    """Runs the venv's pip: a system's Python may have none."""
-    command = [str(VENV_PYTHON), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
+def pip(venv, *arguments):
+    """Runs a venv's pip: a system's Python may have none."""
+    command = [str(python_of(venv)), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
     if subprocess.run(command, stdin=subprocess.DEVNULL).returncode != 0:
         raise SetupError(f"`pip {arguments[0]}` fails; what it says stands above.")
 

@@ -219,6 +219,7 @@ pub fn repository_index<'a>(models: impl IntoIterator<Item = (&'a str, &'a str)>
         name: &'a str,
         version: &'a str,
         state: &'a str,
+        reason: &'a str,
     }
     let entries: Vec<_> = models
         .into_iter()
@@ -226,6 +227,7 @@ pub fn repository_index<'a>(models: impl IntoIterator<Item = (&'a str, &'a str)>
             name,
             version,
             state: "READY",
+            reason: "",
         })
         .collect();
     to_bytes(&entries)

@@ -50,6 +50,8 @@ pub enum ParameterValue {
     Float(f64),
     /// A string.
     String(String),
+    /// `null`, a list or an object: other servers take such, and nothing here asks what is in it.
+    Other,
 }
 
 /// The first [`MAX_PARAMETERS`] parameters, and how many there are in all.
@@ -158,11 +160,11 @@ impl<'de> Deserialize<'de> for ParameterValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ValueVisitor;
 
-        impl Visitor<'_> for ValueVisitor {
+        impl<'de> Visitor<'de> for ValueVisitor {
             type Value = ParameterValue;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a parameter's value: a boolean, a number or a string")
+                f.write_str("a parameter's value")
             }
 
             fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
@@ -187,6 +189,20 @@ impl<'de> Deserialize<'de> for ParameterValue {
 
             fn visit_string<E: Error>(self, value: String) -> Result<Self::Value, E> {
                 Ok(ParameterValue::String(value))
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(ParameterValue::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(ParameterValue::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(ParameterValue::Other)
             }
         }
 

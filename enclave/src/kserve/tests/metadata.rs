@@ -97,8 +97,8 @@ fn index() {
     assert_eq!(
         value(&repository_index([("a", "1"), ("b", "2")])),
         json!([
-            {"name": "a", "version": "1", "state": "READY"},
-            {"name": "b", "version": "2", "state": "READY"},
+            {"name": "a", "version": "1", "state": "READY", "reason": ""},
+            {"name": "b", "version": "2", "state": "READY", "reason": ""},
         ])
     );
     assert_eq!(repository_index([]), "[]");

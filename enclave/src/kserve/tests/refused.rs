@@ -51,7 +51,6 @@ fn what_is_json_but_no_request() {
         r#"{"inputs":[],"id":7}"#,
         r#"{"inputs":[{"name":"x","name":"y"}]}"#,
         r#"{"inputs":[],"parameters":[]}"#,
-        r#"{"inputs":[],"parameters":{"a":{}}}"#,
         r#"{"inputs":[],"parameters":{"a":1,"a":2}}"#,
         r#"{"inputs":[],"outputs":[["y"]]}"#,
     ] {
@@ -294,11 +293,13 @@ fn parameters_that_would_change_the_answer() {
 
 #[test]
 fn unknown_fields_and_parameters_are_ignored() {
-    let json = r#"{"model":"m","future":[{"a":[1]}],"parameters":{"b":true,"i":-3,"u":18446744073709551615,"f":0.5,"s":"t"},
+    let json = r#"{"model":"m","future":[{"a":[1]}],"parameters":{"headers":{"a":[{}]},"list":[1,[]],"b":true,"i":-3,"u":18446744073709551615,"f":0.5,"s":"t"},
         "inputs":[{"layout":{"x":1},"name":"x","shape":[1],"datatype":"UINT8","data":[1],"parameters":{"hint":0.5}}],
-        "outputs":[{"name":"y","future":null,"parameters":{"hint":"z"}}]}"#;
+        "outputs":[{"name":"y","future":null,"parameters":{"hint":"z","none":null}}]}"#;
     let request = decode_json(json).unwrap();
     let value = |name: &str| request.parameters[name].clone();
+    assert_eq!(value("headers"), ParameterValue::Other);
+    assert_eq!(value("list"), ParameterValue::Other);
     assert_eq!(value("b"), ParameterValue::Bool(true));
     assert_eq!(value("i"), ParameterValue::Integer(-3));
     assert_eq!(value("u"), ParameterValue::Integer(u64::MAX.into()));
