@@ -1,7 +1,7 @@
 # Everything a developer of Nacre types. `make` alone lists the targets.
 
 .POSIX:
-.PHONY: help setup build demo demo-enclave test contracts lint examples bench image image-repro image-docker conformance fuzz chaos clean
+.PHONY: help setup build demo demo-enclave demo-chain test contracts lint examples bench bench-chain image image-repro image-docker conformance fuzz chaos clean
 
 PYTHON = python3
 DEPS = $(CURDIR)/.deps
@@ -34,6 +34,9 @@ demo: setup build ## deploy the examples on this machine and call them through a
 
 demo-enclave: setup build image ## the same with the real image, booted on this machine without AWS
 	@$(PYTHON) scripts/demo.py --enclave emulator
+
+demo-chain: setup build $(CONTRACTS)/node_modules/.package-lock.json ## a smart contract asks for an inference and acts on the answer, on this machine
+	@$(PYTHON) scripts/demo_chain.py
 
 # What boots the image needs one; where this machine cannot build it, those tests are left out, in one line.
 test: setup build contracts ## run every test (cargo-nextest if installed, else cargo test)
@@ -89,6 +92,11 @@ bench: setup build image ## measure what SPECIFICATION.md promises, in a release
 	@set -e; NACRE_TEST_KERNEL=$$($(NACRE) image fetch kernel); NACRE_TEST_QEMU=$$($(NACRE) image fetch qemu); \
 	export NACRE_TEST_KERNEL NACRE_TEST_QEMU; set -x; $${CARGO_TARGET_DIR:-target}/release/nacre-bench
 	attestation-verifier/peers/bench.sh
+
+bench-chain: setup build $(CONTRACTS)/node_modules/.package-lock.json ## measure what SPECIFICATION.md promises of contracts' jobs, in a release build
+	cd $(CONTRACTS) && npm run --silent gas:check
+	cargo build --release --workspace $(FEATURES) --locked
+	$${CARGO_TARGET_DIR:-target}/release/nacre-bench chain
 
 image: setup build ## build the enclave image, target/image/nacre.eif (the first time its kernel too: minutes)
 	$(NACRE) image build --output $${CARGO_TARGET_DIR:-target}/image/nacre.eif

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use reqwest::Client;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -22,6 +24,9 @@ const IN_NODE_MODULES: &str =
 
 /// How long it may take to come up.
 const START: Duration = Duration::from_secs(30);
+
+/// How long it may take to write down, or to take in, all that happened.
+const STATE: Duration = Duration::from_secs(120);
 
 /// What it says once it takes requests.
 const LISTENING: &str = "Listening on ";
@@ -51,13 +56,9 @@ impl Anvil {
     ///
     /// # Errors
     ///
-    /// `anvil`: it is not installed, or does not come up.
+    /// `anvil-missing`: it is not installed. `anvil`: it does not come up.
     pub async fn start(options: &AnvilOptions) -> Result<Self, ChainError> {
-        let program = find().ok_or_else(|| {
-            ChainError::Anvil(format!(
-                "it is not installed: put it on the path, name it in {PROGRAM}, or run `npm ci --ignore-scripts` in relay-contracts"
-            ))
-        })?;
+        let program = find().ok_or(ChainError::AnvilMissing)?;
         let mut command = bound_to_us(&program);
         command
             .args([
@@ -72,6 +73,8 @@ impl Anvil {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // A terminal's ctrl-C is its owner's alone: what happened may have to be kept first.
+            .process_group(0)
             .kill_on_drop(true);
         if let Some(time) = options.block_time {
             command
@@ -115,6 +118,63 @@ impl Anvil {
         self.child.id()
     }
 
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) {
+        // Where that cannot be known it has no owner any more either.
+        let _ = self.child.wait().await;
+    }
+
+    /// All that happened: accounts, code, blocks, receipts. Of use to [`Self::restore`] alone.
+    ///
+    /// # Errors
+    ///
+    /// `anvil`: it does not answer.
+    pub async fn dump(&self) -> Result<Vec<u8>, ChainError> {
+        let state = self.ask("anvil_dumpState", json!([])).await?;
+        let digits = state.as_str().and_then(|text| text.strip_prefix("0x"));
+        let bytes = digits.and_then(|digits| hex::decode(digits).ok());
+        bytes.ok_or_else(|| ChainError::Anvil("its state is none".to_owned()))
+    }
+
+    /// Goes on from what [`Self::dump`] gave: for one that has just been started.
+    ///
+    /// # Errors
+    ///
+    /// `anvil`: it does not take it.
+    pub async fn restore(&self, state: &[u8]) -> Result<(), ChainError> {
+        let state = format!("0x{}", hex::encode(state));
+        match self.ask("anvil_loadState", json!([state])).await? {
+            Value::Bool(true) => Ok(()),
+            _ => Err(ChainError::Anvil("it does not take its state".to_owned())),
+        }
+    }
+
+    /// From now on one block every so many seconds, instead of one for each transaction.
+    ///
+    /// # Errors
+    ///
+    /// `anvil`: it does not answer.
+    pub async fn mine_every(&self, seconds: u64) -> Result<(), ChainError> {
+        self.ask("evm_setAutomine", json!([false])).await?;
+        self.ask("evm_setIntervalMining", json!([seconds])).await?;
+        Ok(())
+    }
+
+    /// One request that only anvil knows. Not over [`Rpc`], whose answers are bounded as strangers' are.
+    async fn ask(&self, method: &str, params: Value) -> Result<Value, ChainError> {
+        let failed = |error: reqwest::Error| ChainError::Anvil(format!("{method}: {error}"));
+        let client = Client::builder().no_proxy().timeout(STATE).build();
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let request = client.map_err(failed)?.post(self.url.clone()).json(&body);
+        let mut answer: Value = async { request.send().await?.json().await }
+            .await
+            .map_err(failed)?;
+        match answer.get("error") {
+            Some(error) => Err(ChainError::Anvil(format!("{method}: {error}"))),
+            None => Ok(answer["result"].take()),
+        }
+    }
+
     /// Ends it, and waits until it has.
     pub async fn stop(mut self) {
         // A process that is gone already is what is wanted.
@@ -122,26 +182,31 @@ impl Anvil {
     }
 }
 
-/// One of the ten accounts that every anvil gives 10,000 ETH; their keys are in the manuals. `None` beyond the first three.
+/// One of the ten accounts that every anvil gives 10,000 ETH; their keys are in the manuals. `None` beyond the first five.
 pub fn account(index: usize) -> Option<Wallet> {
-    const KEYS: [&str; 3] = [
+    const KEYS: [&str; 5] = [
         "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
         "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
         "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+        "7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+        "47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a",
     ];
     let mut key = [0; 32];
     hex::decode_to_slice(KEYS.get(index)?, &mut key).ok()?;
     Wallet::development(key)
 }
 
-/// Where the program is: as named in `NACRE_ANVIL`, in `relay-contracts` of this folder or one above it, or on the path.
+/// Where the program is: as named in `NACRE_ANVIL`, in `relay-contracts` of this folder, of this program's or of one above
+/// either, or on the path.
 pub fn find() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os(PROGRAM) {
         return Some(named.into()).filter(|path: &PathBuf| path.is_file());
     }
-    let here = std::env::current_dir().ok()?;
-    let installed = here.ancestors().map(|folder| folder.join(IN_NODE_MODULES));
-    installed
+    let places = [std::env::current_dir(), std::env::current_exe()];
+    let places: Vec<_> = places.into_iter().flatten().collect();
+    let above = places.iter().flat_map(|place| place.ancestors());
+    above
+        .map(|folder| folder.join(IN_NODE_MODULES))
         .chain(on_path("anvil"))
         .find(|path| path.is_file())
 }

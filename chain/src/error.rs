@@ -103,6 +103,11 @@ pub enum ChainError {
     /// Settings that a deployment cannot have.
     #[error("settings: {0}")]
     Settings(String),
+    /// The development chain's program.
+    #[error(
+        "anvil is not installed: run `make contracts` (or `npm ci --ignore-scripts` in relay-contracts), put it on the path, or name it in NACRE_ANVIL"
+    )]
+    AnvilMissing,
     /// The development chain.
     #[error("anvil: {0}")]
     Anvil(String),
@@ -149,6 +154,7 @@ impl ChainError {
             Self::KeyFile { .. } => "key-file",
             Self::DeploymentFile { .. } => "deployment-file",
             Self::Settings(_) => "settings-invalid",
+            Self::AnvilMissing => "anvil-missing",
             Self::Anvil(_) => "anvil",
             Self::Input(_) => "input",
             Self::NoSuchJob { .. } => "no-such-job",

@@ -227,6 +227,13 @@ pub(crate) struct DevArgs {
     /// The same for the node's and its enclave's.
     #[arg(long, value_name = "ADDR", value_parser = MetricsArgs::parse_address)]
     pub(crate) node_metrics: Option<nacre_transport::Address>,
+    /// A chain beside the platform: anvil with the contracts, an operator with stake whose enclave is registered, a relay, and
+    /// a contract that asks the function of examples/digit. A second start goes on with it.
+    #[arg(long)]
+    pub(crate) chain: bool,
+    /// With --chain: the port of its RPC on loopback, 0 for a free one [default: 8545].
+    #[arg(long, value_name = "PORT", requires = "chain")]
+    pub(crate) rpc_port: Option<u16>,
     /// Leave when standard input closes.
     #[arg(long)]
     pub(crate) exit_on_stdin_eof: bool,

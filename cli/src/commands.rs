@@ -14,7 +14,7 @@ use crate::profile::Home;
 mod attest;
 pub(crate) mod chain;
 pub(crate) mod conformance;
-mod deploy;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 mod gateway;
 mod incidents;

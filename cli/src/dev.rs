@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use nacre_attestation_verifier::{Policy, Roots};
 use nacre_control_plane::{Database, keys};
 use nacre_emulator::pki::{Root, store};
 use nacre_host_proxy::cli::EnclaveKind;
+use nacre_protocol::digest::Digest;
 use nacre_telemetry::endpoint::MetricsArgs;
 use nacre_telemetry::log::LogFormat;
 use rand::SeedableRng as _;
@@ -29,9 +31,11 @@ use crate::commands::Context;
 use crate::error::CliError;
 use crate::profile::{Profile, make_private_dir, write_private};
 
+mod chain;
 mod child;
 mod enclave;
 
+use chain::{Beside, ChainBase, ChainReady, DevChain};
 use child::{Program, Supervised};
 use enclave::DevEnclave;
 
@@ -39,6 +43,8 @@ use enclave::DevEnclave;
 const PROFILE: &str = "dev";
 /// How long everything together may take to come up. The first time an emulated machine is fetched as well.
 const START: Duration = Duration::from_secs(600);
+/// Where an Ethereum node usually is.
+const RPC_PORT: u16 = 8545;
 
 /// What `nacre dev --json` prints once callers can deploy.
 #[derive(Serialize)]
@@ -54,6 +60,9 @@ struct Ready {
     /// A file, or `aws`.
     root: PathBuf,
     policy: PathBuf,
+    /// With `--chain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<ChainReady>,
 }
 
 /// Runs until ctrl-C or SIGTERM.
@@ -73,9 +82,13 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<(), CliError
     let policy = write_policy(&layout, &enclave)?;
     let key = api_key(&layout).await?;
 
+    let roots = match &root {
+        Some(root) => Roots::development(root.der().to_vec())?,
+        None => Roots::aws(),
+    };
     tokio::select! {
-        started = start(context, &args, &layout, &enclave) => {
-            let (control_plane, node, took) = started?;
+        started = start(context, &args, &layout, &enclave, &roots) => {
+            let Platform { control_plane, node, took, chain } = started?;
             let profile = Profile {
                 url: control_plane.announced().replace("listening on ", ""),
                 key,
@@ -83,14 +96,37 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<(), CliError
                 policy: Some(serde_json::from_str(&policy).map_err(anyhow::Error::from)?),
             };
             context.home.save_profile(PROFILE, &profile)?;
-            let online = wait_until_online(&profile);
+            let online = async {
+                let node = wait_until_online(&profile).await?;
+                let Some(chain) = chain else {
+                    return Ok((node, None));
+                };
+                let policy = Policy::from_json(policy.as_bytes())?;
+                let beside = Beside {
+                    context,
+                    layout: &layout,
+                    profile: &profile,
+                    policy: &policy,
+                    roots,
+                    root: layout.root_of(&enclave),
+                };
+                let chain = chain.open_up(beside).await?;
+                Ok::<_, CliError>((node, Some(chain)))
+            };
+            let mut running = None;
             tokio::select! {
                 online = online => {
+                    let (address, chain) = online?;
                     let started = Started { enclave: &enclave, kind: args.enclave, took };
-                    announce(context, &layout, &profile, online?, &started)?;
+                    let ready = chain.as_ref().map(DevChain::ready);
+                    announce(context, &layout, &profile, address, &started, ready)?;
+                    running = chain;
                     stop.wait().await;
                 }
                 () = stop.wait() => {}
+            }
+            if let Some(chain) = running {
+                chain.stop().await;
             }
             node.stop().await;
             control_plane.stop().await;
@@ -107,18 +143,37 @@ struct Started<'a> {
     took: Duration,
 }
 
-/// Control plane and node, and how long the node took until its enclave answered.
+/// What runs.
+struct Platform {
+    control_plane: Supervised,
+    node: Supervised,
+    /// How long the node took until its enclave answered.
+    took: Duration,
+    /// With `--chain`.
+    chain: Option<ChainBase>,
+}
+
+/// The chain where one is wanted, control plane and node.
 async fn start(
     context: &Context,
     args: &DevArgs,
     layout: &Layout,
     enclave: &DevEnclave,
-) -> Result<(Supervised, Supervised, Duration), CliError> {
+    roots: &Roots,
+) -> Result<Platform, CliError> {
     let deadline = Instant::now() + START;
     let nacre = std::env::current_exe()?;
     if !context.output.json && context.log == LogFormat::Text {
         eprintln!("starting control plane, node and enclave …");
     }
+    let chain = match args.chain {
+        true => {
+            let port = args.rpc_port.unwrap_or(RPC_PORT);
+            let root_id = *Digest::of(roots.der()).as_bytes();
+            Some(ChainBase::start(layout, port, root_id).await?)
+        }
+        false => None,
+    };
     let listen = args.listen;
     let of_all = context.log.words();
     let control_plane = Supervised::start("control-plane", deadline, {
@@ -160,6 +215,9 @@ async fn start(
         ("--exit-on-stdin-eof", None),
     ]);
     arguments.extend(enclave.node_arguments(args, layout));
+    if let Some(chain) = &chain {
+        arguments.extend(chain.node_arguments()?);
+    }
     arguments.extend(args.egress.words());
     let metrics = MetricsArgs {
         address: args.node_metrics.clone(),
@@ -172,7 +230,12 @@ async fn start(
         arguments: arguments.clone(),
     })
     .await?;
-    Ok((control_plane, node, begun.elapsed()))
+    Ok(Platform {
+        control_plane,
+        node,
+        took: begun.elapsed(),
+        chain,
+    })
 }
 
 fn words<const N: usize>(pairs: [(&str, Option<OsString>); N]) -> Vec<OsString> {
@@ -204,6 +267,7 @@ fn announce(
     profile: &Profile,
     node: String,
     started: &Started<'_>,
+    chain: Option<&ChainReady>,
 ) -> Result<(), CliError> {
     let ready = Ready {
         control_plane: profile.url.clone(),
@@ -214,17 +278,19 @@ fn announce(
         data: layout.dir.clone(),
         root: layout.root_of(started.enclave),
         policy: layout.policy(),
+        chain: chain.cloned(),
     };
     context.output.result(&ready, |ready| {
         format!(
             "ready, {}\n\
-             control plane  {}\nnode           {}\npolicy         {}\nroot           {}\n\
+             control plane  {}\nnode           {}\npolicy         {}\nroot           {}\n{}\
              next           nacre deploy DIR   (ctrl-C stops everything)",
             started.enclave.in_words(),
             ready.control_plane,
             ready.node,
             ready.policy.display(),
             ready.root.display(),
+            ready.chain.as_ref().map(ChainReady::text).unwrap_or_default(),
         )
     })
 }
@@ -301,6 +367,10 @@ impl Layout {
 
     fn control_plane(&self) -> PathBuf {
         self.dir.join("control-plane")
+    }
+
+    fn chain(&self) -> PathBuf {
+        self.dir.join("chain")
     }
 
     fn api_key(&self) -> PathBuf {

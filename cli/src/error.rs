@@ -156,7 +156,8 @@ impl CliError {
             (None, Self::Chain(error)) => match error {
                 ChainError::BadRpc { .. }
                 | ChainError::Settings(_)
-                | ChainError::KeyFile { .. } => 2,
+                | ChainError::KeyFile { .. }
+                | ChainError::AnvilMissing => 2,
                 ChainError::Rpc(_) => 3,
                 ChainError::Refused(_) => 4,
                 ChainError::NotConfirmed { .. } => 5,

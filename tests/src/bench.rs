@@ -1,5 +1,5 @@
 //! `make bench`: what SPECIFICATION.md promises, measured. A section a module: [`models`], [`attested`], [`bytes`],
-//! [`enclave`] and [`gateway`].
+//! [`enclave`], [`gateway`] and [`chain`] (`make bench-chain`).
 
 pub mod attested;
 pub mod bare;
@@ -7,6 +7,8 @@ pub mod bytes;
 pub mod bytes_load;
 pub mod bytes_peers;
 pub mod enclave;
+pub mod chain;
+pub mod chain_load;
 pub mod fairness;
 pub mod gateway;
 pub mod gateway_load;

@@ -3,6 +3,7 @@
 pub mod attacker;
 pub mod bench;
 pub mod beside;
+pub mod dev_chain;
 pub mod evil;
 pub mod examples;
 pub mod hostile_wire;

@@ -53,9 +53,14 @@ impl Platform {
 
     /// Starts a platform again that has ended, with everything that it kept.
     pub fn start_again(self) -> anyhow::Result<Self> {
+        self.start_again_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_again_with(self, arguments: &[&str]) -> anyhow::Result<Self> {
         let home = Arc::clone(&self.home);
         drop(self);
-        Self::start_in(home, &[])
+        Self::start_in(home, arguments)
     }
 
     fn start_in(home: Arc<TempDir>, arguments: &[&str]) -> anyhow::Result<Self> {
@@ -109,6 +114,11 @@ impl Platform {
     /// The same for a number.
     pub fn ready_number(&self, field: &str) -> Option<u64> {
         self.ready[field].as_u64()
+    }
+
+    /// The same for anything.
+    pub fn ready_value(&self, field: &str) -> &Value {
+        &self.ready[field]
     }
 
     /// A `nacre` command of this platform's user.

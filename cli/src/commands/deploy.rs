@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nacre_protocol::api::market::SetCanary;
+use nacre_protocol::api::market::{Placement, SetCanary};
 use nacre_protocol::api::{CreateDeployment, Deployment};
 use nacre_protocol::bundle::{BundleFile, EMPTY_CONFIG};
 use nacre_protocol::control::FunctionState;
@@ -19,7 +19,7 @@ use crate::args::DeployArgs;
 use crate::bundle_dir::BundleDir;
 use crate::commands::Context;
 use crate::error::CliError;
-use crate::profile::Pin;
+use crate::profile::{Home, Pin};
 
 /// One read of a file that is uploaded.
 const CHUNK: usize = 256 * 1024;
@@ -92,6 +92,46 @@ pub(crate) async fn run(context: &Context, args: DeployArgs) -> Result<(), CliEr
             done.function, done.version, done.digest
         )
     })
+}
+
+/// Deploys a directory on one node as `nacre deploy DIR` would, without a word: for `nacre dev`. Where this very version is
+/// deployed already, it is only waited for.
+pub(crate) async fn deploy_plainly(
+    home: &Home,
+    profile: &str,
+    dir: &Path,
+) -> Result<Digest, CliError> {
+    const LIMIT: Duration = Duration::from_secs(120);
+    let (folder, profile) = home.profile(Some(profile))?;
+    let source = BundleDir::open(dir)?;
+    let digest = source.bundle.digest();
+    let api = Api::new(&profile)?;
+    let name = &source.manifest.function.name;
+    let known = match api.function(name).await {
+        Err(CliError::Platform(problem)) if problem.status == 404 => None,
+        known => known?.deployment.filter(|live| live.digest == digest),
+    };
+    let placed = match known {
+        Some(live) => live,
+        None => {
+            upload(&api, &source, false).await?;
+            api.create_version(digest).await?;
+            let order = CreateDeployment {
+                function: name.clone(),
+                digest,
+                replicas: 1,
+                cpu_milli: 100,
+                max_price: None,
+                max_cpu_price: None,
+                scaling: None,
+                placement: Placement::default(),
+            };
+            api.create_deployment(&order).await?
+        }
+    };
+    folder.save_pin(name, &Pin::deployed(digest, folder.pin(name)?))?;
+    wait_until_ready(&api, placed, LIMIT).await?;
+    Ok(digest)
 }
 
 /// `nacre digest`: what `deploy` would pin, computed off line.
