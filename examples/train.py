@@ -1,6 +1,6 @@
 """Trains the example models anew and writes everything that is derived from data.
 
-    python examples/train.py             writes all four examples
+    python examples/train.py             writes all five examples
     python examples/train.py --verify    compares with what is committed, writes nothing
     python examples/train.py iris-network
 
@@ -18,7 +18,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse  # noqa: E402
 import sys  # noqa: E402
 
-from trainer import datasets, digit, lenet, mnist, network, regression, samples  # noqa: E402
+from trainer import datasets, digit, haircut, lenet, mnist, network, regression, samples  # noqa: E402
 
 
 def main():
@@ -73,8 +73,14 @@ def one_digit():
     return {"model.onnx": model, **samples.digit(model, *datasets.load_held_out_digits())}
 
 
+def one_haircut():
+    """The files of the judge of risk, by name."""
+    model = haircut.train()
+    return {"model.onnx": model, **samples.haircut(model, *haircut.split()[1])}
+
+
 EXAMPLES = {"iris-regression": iris_regression, "iris-network": iris_network, "lenet-mnist": lenet_mnist,
-            "digit": one_digit}
+            "digit": one_digit, "haircut": one_haircut}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,11 +1,14 @@
 //! A chain of one machine, for tests and `nacre dev --chain`: Foundry's anvil, which ends with whoever started it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
 use reqwest::Client;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -22,10 +25,10 @@ pub const PROGRAM: &str = "NACRE_ANVIL";
 const IN_NODE_MODULES: &str =
     "relay-contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
 
-/// How long it may take to come up.
-const START: Duration = Duration::from_secs(30);
+/// How long it may take to come up, reading what it loads.
+const START: Duration = Duration::from_secs(60);
 
-/// How long it may take to write down, or to take in, all that happened.
+/// How long it may take to write down all that happened.
 const STATE: Duration = Duration::from_secs(120);
 
 /// What it says once it takes requests.
@@ -42,6 +45,8 @@ pub struct AnvilOptions {
     pub state: Option<PathBuf>,
     /// The chain's id; `None`: 31337.
     pub chain_id: Option<u64>,
+    /// Goes on from this file, which has what [`Anvil::dump`] gave; `None`: from nothing.
+    pub load: Option<PathBuf>,
 }
 
 /// A running chain. It ends when this is dropped, or its owner dies.
@@ -87,6 +92,16 @@ impl Anvil {
         if let Some(id) = options.chain_id {
             command.arg("--chain-id").arg(id.to_string());
         }
+        // Kept until it is read.
+        let _unpacked = match options.load.clone() {
+            Some(dump) => {
+                let unpacked = tokio::task::spawn_blocking(move || unpack(&dump)).await;
+                let unpacked = unpacked.map_err(|error| ChainError::Anvil(error.to_string()))??;
+                command.arg("--load-state").arg(unpacked.path());
+                Some(unpacked)
+            }
+            None => None,
+        };
         let failed =
             |error: std::io::Error| ChainError::Anvil(format!("{}: {error}", program.display()));
         let mut child = command.spawn().map_err(failed)?;
@@ -98,8 +113,11 @@ impl Anvil {
         let address = address
             .map_err(|_| ChainError::Anvil(format!("it is not up after {} s", START.as_secs())))?;
         let url = address.and_then(|address| format!("http://{address}").parse().ok());
-        let url = url
-            .ok_or_else(|| ChainError::Anvil("it ended at once: is its port taken?".to_owned()))?;
+        let url = url.ok_or_else(|| {
+            ChainError::Anvil(
+                "it ended at once: is its port taken, or what it loads broken?".to_owned(),
+            )
+        })?;
         Ok(Self { child, url })
     }
 
@@ -124,7 +142,7 @@ impl Anvil {
         let _ = self.child.wait().await;
     }
 
-    /// All that happened: accounts, code, blocks, receipts. Of use to [`Self::restore`] alone.
+    /// All that happened: accounts, code, blocks, receipts. Of use as [`AnvilOptions::load`].
     ///
     /// # Errors
     ///
@@ -134,19 +152,6 @@ impl Anvil {
         let digits = state.as_str().and_then(|text| text.strip_prefix("0x"));
         let bytes = digits.and_then(|digits| hex::decode(digits).ok());
         bytes.ok_or_else(|| ChainError::Anvil("its state is none".to_owned()))
-    }
-
-    /// Goes on from what [`Self::dump`] gave: for one that has just been started.
-    ///
-    /// # Errors
-    ///
-    /// `anvil`: it does not take it.
-    pub async fn restore(&self, state: &[u8]) -> Result<(), ChainError> {
-        let state = format!("0x{}", hex::encode(state));
-        match self.ask("anvil_loadState", json!([state])).await? {
-            Value::Bool(true) => Ok(()),
-            _ => Err(ChainError::Anvil("it does not take its state".to_owned())),
-        }
     }
 
     /// From now on one block every so many seconds, instead of one for each transaction.
@@ -180,6 +185,19 @@ impl Anvil {
         // A process that is gone already is what is wanted.
         let _ = self.child.kill().await;
     }
+}
+
+/// What was dumped is packed; what is loaded is not.
+fn unpack(dump: &Path) -> Result<NamedTempFile, ChainError> {
+    let unpacked = || -> std::io::Result<NamedTempFile> {
+        let folder = dump.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new()
+            .prefix(".anvil-")
+            .tempfile_in(folder)?;
+        std::io::copy(&mut GzDecoder::new(File::open(dump)?), &mut file)?;
+        Ok(file)
+    };
+    unpacked().map_err(|error| ChainError::Anvil(format!("{}: {error}", dump.display())))
 }
 
 /// One of the ten accounts that every anvil gives 10,000 ETH; their keys are in the manuals. `None` beyond the first five.

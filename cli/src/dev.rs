@@ -290,7 +290,11 @@ fn announce(
             ready.node,
             ready.policy.display(),
             ready.root.display(),
-            ready.chain.as_ref().map(ChainReady::text).unwrap_or_default(),
+            ready
+                .chain
+                .as_ref()
+                .map(ChainReady::text)
+                .unwrap_or_default(),
         )
     })
 }

@@ -4,8 +4,9 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::{Address, U256};
-use alloy::providers::DynProvider;
+use alloy::providers::{DynProvider, Provider as _};
 use anyhow::{Context as _, ensure};
 use nacre_chain::contracts::DigitGate;
 use nacre_chain::deployment::Deployment;
@@ -80,6 +81,16 @@ impl DevChain {
         Ok(self.runtime.block_on(gate.winner().call().into_future())?)
     }
 
+    /// Waits for the first block of this time, Unix seconds, or later; gives its number.
+    pub fn until(&self, time: u64) -> anyhow::Result<u64> {
+        let latest = || {
+            let latest = self.provider.get_block_by_number(BlockNumberOrTag::Latest);
+            let header = self.runtime.block_on(latest.into_future()).ok()??.header;
+            (header.timestamp >= time).then_some(header.number)
+        };
+        wait_for("a later block", PATIENCE, latest)
+    }
+
     /// Hands in a drawing, and waits for what the contract makes of the answer.
     pub fn play(&self, pixels: &[u8]) -> anyhow::Result<DigitGate::Seen> {
         let gate = self.gate()?;
@@ -89,7 +100,7 @@ impl DevChain {
             Ok(found.into_iter().map(|(event, _)| event).collect())
         };
         let before = seen()?.len();
-                let call = gate.play(pixels.to_vec().into()).value(U256::from(FEE));
+        let call = gate.play(pixels.to_vec().into()).value(U256::from(FEE));
         let receipt = self
             .runtime
             .block_on(async { anyhow::Ok(call.send().await?.get_receipt().await?) })?;

@@ -9,19 +9,22 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use anyhow::{Context as _, ensure};
 use nacre_chain::anvil;
+use nacre_chain::contracts::risk_parameter::RiskParameter;
 use nacre_chain::contracts::{EnclaveRegistry, JobRelay};
 use nacre_chain::deployment::Name;
-use nacre_tests::dev_chain::{ARGUMENTS, DevChain, drawing};
+use nacre_protocol::digest::Digest;
+use nacre_tests::dev_chain::{ARGUMENTS, DevChain, FEE, drawing};
 use nacre_tests::platform::{Platform, Refusal, nacre, repository, wait_for};
 use nacre_tests::processes::{command_line, descendants, is_running, signal};
 use rustix::process::Signal;
-use serde_json::Value;
 
 /// Until a drawing is read again after something was killed.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// From an answer until it counts, seconds.
+const DELAY: u64 = 4;
 /// Until everything of a platform has gone.
 const GONE: Duration = Duration::from_secs(20);
 
@@ -95,6 +98,25 @@ fn whatever_is_killed_comes_back_or_goes_with_the_rest() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_kept_chain_that_is_broken_is_replaced_and_that_is_said() -> anyhow::Result<()> {
+    let platform = platform_or_leave!();
+    let deployment = DevChain::of(&platform)?.ready["deployment"].clone();
+    let deployment = std::path::PathBuf::from(deployment.as_str().context("no path")?);
+    let state = deployment.with_file_name("state");
+    ensure!(state.is_file(), "nothing was kept");
+    let pid = platform.pid();
+    platform.signal(Signal::TERM)?;
+    wait_for("it leaves", GONE, || (!is_running(pid)).then_some(()))?;
+    std::fs::write(&state, b"no chain")?;
+    let platform = platform.start_again_with(&ARGUMENTS)?;
+    let chain = DevChain::of(&platform)?;
+    let reason = chain.ready["begun_anew"].as_str().unwrap_or_default();
+    ensure!(reason.contains("state"), "{:?}", chain.ready);
+    assert_eq!(chain.play(&drawing(3)?)?.digit, 3);
+    platform.stop()
+}
+
+#[test]
 fn without_anvil_it_says_what_to_run() -> anyhow::Result<()> {
     let home = tempfile::tempdir()?;
     let mut command = nacre(home.path());
@@ -106,6 +128,73 @@ fn without_anvil_it_says_what_to_run() -> anyhow::Result<()> {
     assert_eq!(refusal.is(), (2, "anvil-missing"));
     ensure!(refusal.message.contains("make contracts"), "{refusal:?}");
     Ok(())
+}
+
+/// A model acts on money only as far as the contract lets it: within bounds, by steps, after a delay.
+#[test]
+fn a_model_moves_a_parameter_within_bounds_by_steps_and_after_a_delay() -> anyhow::Result<()> {
+    let platform = platform_or_leave!();
+    let chain = DevChain::of(&platform)?;
+    let digest = platform.deploy_example("haircut")?;
+    let digest: Digest = digest.parse()?;
+    let limits = RiskParameter::Limits {
+        lowest: 500,
+        highest: 1_400,
+        step: 300,
+        delay: DELAY.try_into()?,
+    };
+    let relay = chain.deployment()?.address(Name::JobRelay);
+    let contract = chain.runtime.block_on(RiskParameter::deploy(
+        &chain.provider,
+        relay,
+        B256::from(*digest.as_bytes()),
+        chain.user,
+        limits,
+        1_000,
+    ))?;
+    let now = || {
+        chain
+            .runtime
+            .block_on(contract.value().call().into_future())
+    };
+    // The model sees 24 hourly returns, here all of one size: what it says of them was found out with ONNX Runtime alone.
+    for (size, said, before, after) in [
+        (300, 3_815, 1_000, 1_300),
+        (300, 3_815, 1_300, 1_400),
+        (10, 172, 1_400, 1_100),
+    ] {
+        assert_eq!(now()?, before);
+        let returns = (0..24).map(|hour: i16| if hour % 2 == 0 { size } else { -size });
+        let returns: Vec<u8> = returns.flat_map(i16::to_le_bytes).collect();
+        let call = contract.refresh(returns.into()).value(U256::from(FEE));
+        let asked = chain
+            .runtime
+            .block_on(async { anyhow::Ok(call.send().await?.get_receipt().await?) })?;
+        let from = asked.block_number.context("a receipt without a block")?;
+        let proposed = wait_for("a proposal", PATIENCE, || {
+            let filter = contract.Proposed_filter().from_block(from);
+            let found = chain.runtime.block_on(filter.query().into_future());
+            found.ok()?.into_iter().next()
+        })?;
+        let (proposed, log) = proposed;
+        // Another processor may round to the next point.
+        ensure!(
+            proposed.asked.abs_diff(U256::from(said)) <= U256::from(1),
+            "the model said {}",
+            proposed.asked
+        );
+        assert_eq!(proposed.value, after, "within bounds and a step");
+        let told = log.block_number.context("an event without a block")?;
+        let at = |block: u64| {
+            let value = contract.value().block(block.into());
+            chain.runtime.block_on(value.call().into_future())
+        };
+        assert_eq!(at(told)?, before, "it does not count at once");
+        let counts = chain.until(proposed.from.to())?;
+        assert_eq!(at(counts - 1)?, before, "nor in the last block before that");
+        assert_eq!(at(counts)?, after, "it counts after its delay");
+    }
+    platform.stop()
 }
 
 /// That the key which answered last is registered: for the staked operator, of the image that clients hold the node to, by the
@@ -125,8 +214,9 @@ fn checks_out(chain: &DevChain) -> anyhow::Result<()> {
             .context("no signer")?
             .parse()?;
         assert_eq!(known.verifier, verifier);
-        let operator = registry.workerOperator(answer.key, B256::ZERO).call();
-        assert_eq!(operator.await?, known.operator, "the key counts now");
+        let operator = registry.workerOperator(answer.key, B256::ZERO);
+        let operator = operator.call().await?;
+        assert_eq!(operator, known.operator, "the key counts now");
         assert_eq!(answer.payee, chain.address("relay")?);
         let result = relay.resultOf(answer.jobId).call().await?;
         assert_eq!(result.status, 0);
@@ -140,7 +230,7 @@ fn jobs(chain: &DevChain) -> anyhow::Result<u64> {
     let state = chain
         .runtime
         .block_on(relay.drawState().call().into_future())?;
-    Ok(state.nonce.to())
+    Ok(state.nonce)
 }
 
 /// The one process of this program below a platform.

@@ -140,9 +140,8 @@ impl ChainBase {
         let mut begun_anew = None;
         loop {
             make_private_dir(&folder)?;
-            let net = Net::start(&folder, port).await?;
-            match Parts::open(&net, &folder, root_id).await {
-                Ok(parts) => {
+            let error = match Self::open(&folder, port, root_id).await {
+                Ok((net, parts)) => {
                     return Ok(Self {
                         net,
                         folder,
@@ -150,15 +149,27 @@ impl ChainBase {
                         begun_anew,
                     });
                 }
-                Err(error) => {
-                    net.abandon().await;
-                    if begun_anew.is_some() || !Kept::is_there(&folder) {
-                        return Err(error.into());
-                    }
-                    tracing::warn!(code = error.code(), %error, "the kept chain is of no use: a new one begins");
-                    begun_anew = Some(error.to_string());
-                    remove(&folder)?;
+                Err(error) if begun_anew.is_some() || !Kept::is_there(&folder) => {
+                    return Err(error.into());
                 }
+                Err(error) => error,
+            };
+            // Where none would start at all, it is not the kept one that is wrong.
+            Net::would_start(port).await?;
+            tracing::warn!(code = error.code(), %error, "the kept chain is of no use: a new one begins");
+            begun_anew = Some(error.to_string());
+            remove(&folder)?;
+        }
+    }
+
+    async fn open(folder: &Path, port: u16, root_id: [u8; 32]) -> Result<(Net, Parts), ChainError> {
+        let net = Net::start(folder, port).await?;
+        match Parts::open(&net, folder, root_id).await {
+            Ok(parts) => Ok((net, parts)),
+            Err(error) => {
+                // Its port is free again after this.
+                net.abandon().await;
+                Err(error)
             }
         }
     }
@@ -239,7 +250,6 @@ impl ChainBase {
 
 impl Parts {
     async fn open(net: &Net, folder: &Path, root_id: [u8; 32]) -> Result<Self, ChainError> {
-        net.restore().await?;
         let accounts = Accounts::open(folder, net.rpc()).await?;
         let path = folder.join(DEPLOYMENT);
         let kept = Kept::open(folder).map_err(|reason| ChainError::DeploymentFile {

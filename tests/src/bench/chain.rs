@@ -120,10 +120,7 @@ fn text(blocks: &[u64], load: &Load, gas: &Gas) -> anyhow::Result<String> {
     row(
         "from request mined to callback mined, blocks, warm function: median · most",
         "≤ 2",
-        format!(
-            "{median} · {most} ({within} of {} within 2)",
-            blocks.len()
-        ),
+        format!("{median} · {most} ({within} of {} within 2)", blocks.len()),
         Some(most <= 2),
     )?;
     row(

@@ -83,11 +83,9 @@ pub fn sustained(chain: &DevChain, pixels: &[u8]) -> anyhow::Result<Load> {
         }
         Ok(blocks)
     };
-    wait_for("all are answered", PATIENCE, || {
-        match seen("answered") {
-            Ok(answered) if (answered.len() as u64) < JOBS => None,
-            done => Some(done.map(drop)),
-        }
+    wait_for("all are answered", PATIENCE, || match seen("answered") {
+        Ok(answered) if (answered.len() as u64) < JOBS => None,
+        done => Some(done.map(drop)),
     })??;
     let (asked, answered) = (seen("asked")?, seen("answered")?);
     ensure!(
@@ -133,7 +131,8 @@ async fn ask(chain: &DevChain, pixels: &[u8]) -> anyhow::Result<u64> {
     let (provider, user) = (&chain.provider, chain.user);
     let first = provider.get_block_number().await? + 1;
     let nonce = provider.get_transaction_count(user).await?;
-    let call = chain.gate()?.play(pixels.to_vec().into());
+    let gate = chain.gate()?;
+    let call = gate.play(pixels.to_vec().into());
     let call = call.value(U256::from(FEE)).into_transaction_request();
     let call = call
         .with_from(user)
@@ -146,8 +145,8 @@ async fn ask(chain: &DevChain, pixels: &[u8]) -> anyhow::Result<u64> {
         .map(|nonce| {
             let call = call.clone().with_nonce(nonce);
             async move {
-                provider.send_transaction(call).await?;
-                anyhow::Ok(())
+                // What becomes of it is seen in the events.
+                anyhow::Ok(drop(provider.send_transaction(call).await?))
             }
         })
         .buffered(HANDS)

@@ -42,16 +42,21 @@ pub(super) struct Running {
 }
 
 impl Net {
-    /// Starts one on which nothing has happened.
+    /// Starts one, from what was kept if anything was.
     pub(super) async fn start(folder: &Path, port: u16) -> Result<Self, ChainError> {
         let state = Kept::state(folder);
-        let anvil = begin(Some(port)).await?;
+        let anvil = begin(&state, Some(port)).await?;
         Ok(Self { anvil, state })
     }
 
-    /// Takes in what was kept, if anything was.
-    pub(super) async fn restore(&self) -> Result<(), ChainError> {
-        restore(&self.anvil, &self.state).await
+    /// Whether an empty one would start there.
+    pub(super) async fn would_start(port: u16) -> Result<(), ChainError> {
+        let options = AnvilOptions {
+            port: Some(port),
+            ..AnvilOptions::default()
+        };
+        Anvil::start(&options).await?.stop().await;
+        Ok(())
     }
 
     /// Ends it as it is; nothing is kept.
@@ -117,8 +122,7 @@ async fn again(ended: &Anvil, state: &Path, stop: &CancellationToken) -> Option<
     let port = ended.url().port();
     loop {
         let started = async {
-            let anvil = begin(port).await?;
-            restore(&anvil, state).await?;
+            let anvil = begin(state, port).await?;
             anvil.mine_every(BLOCK).await?;
             Ok::<_, ChainError>(anvil)
         };
@@ -139,33 +143,23 @@ async fn again(ended: &Anvil, state: &Path, stop: &CancellationToken) -> Option<
     }
 }
 
-async fn begin(port: Option<u16>) -> Result<Anvil, ChainError> {
+async fn begin(state: &Path, port: Option<u16>) -> Result<Anvil, ChainError> {
     let options = AnvilOptions {
         port,
+        load: state.is_file().then(|| state.to_owned()),
         ..AnvilOptions::default()
     };
     Anvil::start(&options).await
 }
 
-async fn restore(anvil: &Anvil, state: &Path) -> Result<(), ChainError> {
-    match tokio::fs::read(state).await {
-        Ok(kept) => anvil.restore(&kept).await,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(unusable(state, &error)),
-    }
-}
-
 async fn keep(anvil: &Anvil, state: &Path) -> Result<(), ChainError> {
     let bytes = anvil.dump().await?;
-    write_private(state, &bytes).map_err(|error| unusable(state, &error))
+    write_private(state, &bytes)
+        .map_err(|error| ChainError::Anvil(format!("{}: {error}", state.display())))
 }
 
 async fn keep_or_say(anvil: &Anvil, state: &Path) {
     if let Err(error) = keep(anvil, state).await {
         tracing::warn!(code = error.code(), %error, "the chain is not kept");
     }
-}
-
-fn unusable(state: &Path, error: &dyn std::fmt::Display) -> ChainError {
-    ChainError::Anvil(format!("{}: {error}", state.display()))
 }

@@ -17,8 +17,8 @@ use nacre_emulator::pki::InstanceIdentity;
 use nacre_emulator::socket::{Options, Socket, system_clock};
 use nacre_enclave::nsm::{EmulatorSocket, NsmHandle};
 use nacre_protocol::eip712::EthAddress;
-use nacre_verifier::server::{Config, RunningVerifier, boot};
 use nacre_transport::MAX_UNIX_PATH;
+use nacre_verifier::server::{Config, RunningVerifier, boot};
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use sha2::{Digest as _, Sha384};
@@ -73,8 +73,7 @@ impl DevVerifier {
         let module = module.context("the verifier's secure module")?;
         let (folder, path) = place(layout)?;
         let socket = Socket::bind(&path).context("the verifier's secure module")?;
-        let module =
-            tokio::spawn(socket.serve(module, Options::default(), std::future::pending()));
+        let module = tokio::spawn(socket.serve(module, Options::default(), std::future::pending()));
 
         let address = "tcp://127.0.0.1:0".parse().map_err(anyhow::Error::from)?;
         let nsm = NsmHandle::start(EmulatorSocket::new(path))?;
