@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::eth;
 use super::verifier::Contact;
 use crate::api::Api;
 use crate::error::CliError;
@@ -99,7 +100,10 @@ impl Desk {
 
     /// Registers every key that needs it; how many are registered then.
     async fn round(&self) -> anyhow::Result<usize> {
-        let keys = self.api.chain_keys(&self.registry).await?;
+        let mut keys = self.api.chain_keys(&self.registry).await?;
+        // A node of somebody else's is somebody else's to register.
+        let own = eth(self.operator.address());
+        keys.retain(|key| key.operator == own);
         for key in &keys {
             if !self.is_registered(key).await? {
                 self.register(key).await?;
