@@ -51,7 +51,7 @@ async fn look<P: Provider, E: SolEvent>(
     let head = filter.provider.get_block_number().await?;
     let mut found = Vec::new();
     let mut first = from;
-    while first <= head && !(any && !found.is_empty()) {
+    while first <= head && (!any || found.is_empty()) {
         let last = head.min(first.saturating_add(BLOCKS - 1));
         filter = filter.from_block(first).to_block(last);
         let events = filter.query().await?.into_iter();

@@ -146,7 +146,8 @@ async fn ask(chain: &DevChain, pixels: &[u8]) -> anyhow::Result<u64> {
             let call = call.clone().with_nonce(nonce);
             async move {
                 // What becomes of it is seen in the events.
-                anyhow::Ok(drop(provider.send_transaction(call).await?))
+                let _ = provider.send_transaction(call).await?;
+                anyhow::Ok(())
             }
         })
         .buffered(HANDS)
