@@ -9,7 +9,7 @@ use nacre_scheduler::{Action, Config, Event, Refusal, Scheduler, Timestamp};
 /// Names the rules by which a state follows from events, and the form of a snapshot: to be raised when
 /// `nacre_scheduler` changes either. A program that meets a log of earlier rules begins a new one from the tables; one
 /// that meets a log of later rules leaves it alone.
-pub(crate) const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 6;
 /// Ticks that one transaction gives at most; those that are due still are the next one's.
 const MAX_TICKS: usize = 32;
 

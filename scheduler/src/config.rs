@@ -15,7 +15,8 @@ pub struct Config {
     pub load_ms: u64,
     /// How long a draining lease may answer what it has begun, milliseconds.
     pub drain_ms: u64,
-    /// How long a node that failed a function is not given it again, milliseconds; doubles with each failure.
+    /// How long a node that failed a function is not given it again, milliseconds; doubles with each failure in a row,
+    /// up to 32 times as long.
     pub avoid_ms: u64,
     /// Most actions of one event, at least 16. What is left is done with the next event; see
     /// [`crate::Scheduler::next_wake`].

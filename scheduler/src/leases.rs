@@ -14,6 +14,8 @@ use crate::scheduler::{Scheduler, Timer};
 use crate::shelf::Shelf;
 use crate::slab::{LeaseIx, NodeIx, OrderIx};
 
+/// How often the wait after a failure doubles: to 5 min 20 s where it begins with 10 s.
+const MOST_DOUBLINGS: u32 = 5;
 /// Failures in a row after which the next try waits, wherever it would be.
 const PATIENCE: u32 = 3;
 
@@ -149,7 +151,7 @@ impl Scheduler {
             return self.end(lease, Why::Failed, out);
         }
         holder.failures = holder.failures.saturating_add(1);
-        let doubled = self.config.avoid_ms << (holder.failures - 1).min(8);
+        let doubled = self.config.avoid_ms << (holder.failures - 1).min(MOST_DOUBLINGS);
         let until = self.now.plus(doubled);
         holder.avoid.insert(id, until);
         if holder.failures >= PATIENCE {

@@ -31,6 +31,8 @@ pub(crate) struct Caller {
     /// Where webhooks go.
     hook: String,
     pub(crate) answers: AtomicUsize,
+    /// Jobs that are done.
+    pub(crate) done: AtomicUsize,
     /// Sealed results that opened.
     pub(crate) opened: AtomicUsize,
     pub(crate) enough: AtomicBool,
@@ -50,6 +52,7 @@ impl Caller {
             client: machine.client(),
             hook,
             answers: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
             enough: AtomicBool::new(false),
             told: Mutex::new(Told {
@@ -192,6 +195,9 @@ impl Caller {
             ensure!(status == 200, "{status}");
             let job: Job = serde_json::from_slice(&body)?;
             if job.state.is_final() {
+                if job.state == JobState::Done {
+                    self.done.fetch_add(1, Ordering::SeqCst);
+                }
                 return Ok(job.state);
             }
         }

@@ -1,8 +1,10 @@
 //! One machine with a control plane and a node, which die and are started again.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -18,6 +20,8 @@ use crate::PATIENCE;
 
 /// How long a node has a job.
 const LEASE_MS: u32 = 1_500;
+/// Jobs that are done after an enclave was first seen, of which one at least must be its own.
+const SERVES: usize = 5;
 /// Tries after which a job fails: more than anybody kills.
 pub(crate) const TRIES: u32 = 20;
 
@@ -95,12 +99,12 @@ impl Machine {
         self.file("data/control-plane/objects")
     }
 
-    /// Whoever comes to this point first dies, and is started again. False if nobody came there within `limit`. With `provoke`
-    /// jobs fail meanwhile, because their worker is killed while it has them.
+    /// Whoever comes to this point first dies, and is started again. False if nobody came there within `limit`. With `provoke`,
+    /// the count of jobs done, jobs fail meanwhile, because their worker is killed while it has them.
     pub(crate) fn kill_at(
         &mut self,
         point: Point,
-        provoke: bool,
+        provoke: Option<&AtomicUsize>,
         limit: Duration,
     ) -> anyhow::Result<bool> {
         let folder = self.file("failpoints");
@@ -109,12 +113,9 @@ impl Machine {
         std::fs::rename(staged, &next)?;
         let deadline = Instant::now() + limit;
         let mut came = false;
+        let mut seen = BTreeMap::new();
         while !came && Instant::now() < deadline {
-            let workers = if provoke {
-                self.pids(Part::Worker)
-            } else {
-                Vec::new()
-            };
+            let workers = provoke.map_or(Vec::new(), |done| self.serving(&mut seen, done));
             for worker in &workers {
                 // It may be gone already.
                 let _ = signal(*worker, Signal::STOP);
@@ -140,14 +141,24 @@ impl Machine {
         Ok(true)
     }
 
-    /// SIGKILL for this part of it, if it is there now.
-    pub(crate) fn kill(&mut self, part: Part) -> anyhow::Result<()> {
+    /// SIGKILL for this part of it, or for the next one of its kind. `done` counts the jobs that are.
+    pub(crate) fn kill(&mut self, part: Part, done: &AtomicUsize) -> anyhow::Result<()> {
         let child = match part {
             Part::ControlPlane => &mut self.control_plane,
             Part::Node => &mut self.node,
             part => {
-                // Between two lives there is none; then the next one's.
-                let pid = wait_for("it is there", PATIENCE, || self.pids(part).first().copied())?;
+                // Between two lives there is none; then the next one's, a worker's once it serves.
+                let mut seen = BTreeMap::new();
+                let now = self.pids(part).first().copied();
+                let pid = now.map_or_else(
+                    || {
+                        wait_for("it is there", PATIENCE, || match part {
+                            Part::Worker => self.serving(&mut seen, done).first().copied(),
+                            part => self.pids(part).first().copied(),
+                        })
+                    },
+                    Ok,
+                )?;
                 let _ = signal(pid, Signal::KILL);
                 return Ok(());
             }
@@ -156,6 +167,20 @@ impl Machine {
         child.kill()?;
         child.wait()?;
         self.revive()
+    }
+
+    /// The ends of both programs' logs, for whoever looks for why it failed.
+    pub(crate) fn print_logs(&self) {
+        const LINES: usize = 60;
+        for program in ["control-plane", "node"] {
+            let log = std::fs::read(self.file(&format!("{program}.log"))).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<_> = log.lines().collect();
+            println!("{program}, the last of {} lines:", lines.len());
+            for line in &lines[lines.len().saturating_sub(LINES)..] {
+                println!("  {line}");
+            }
+        }
     }
 
     /// Ends all of it in order.
@@ -239,6 +264,21 @@ impl Machine {
             .map_or(Vec::new(), |node| descendants(node.id()));
         family.retain(|pid| is_running(*pid) && part.is(&command_line(*pid)));
         family
+    }
+
+    /// The workers of an enclave that serves, as far as the jobs show that were `done` since it was first `seen`. A call takes
+    /// a second worker where its first has died, so jobs fail only if that one dies too; but a worker that is killed while its
+    /// function is first loaded fails no job: the function is placed anew, later each time.
+    fn serving(&self, seen: &mut BTreeMap<u32, usize>, done: &AtomicUsize) -> Vec<u32> {
+        let done = done.load(Ordering::SeqCst);
+        let enclaves = self.pids(Part::Enclave);
+        seen.retain(|pid, _| enclaves.contains(pid));
+        let serves = |pid: &u32| done >= *seen.entry(*pid).or_insert(done) + SERVES;
+        if enclaves.iter().any(serves) {
+            self.pids(Part::Worker)
+        } else {
+            Vec::new()
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {

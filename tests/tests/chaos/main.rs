@@ -35,6 +35,7 @@ use nacre_tests::platform::wait_for;
 use nacre_tests::processes::Part;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::caller::Caller;
 use crate::deck::{Deck, Kill};
@@ -58,18 +59,27 @@ const PARTS: [Part; 4] = [Part::ControlPlane, Part::Node, Part::Enclave, Part::W
 #[test]
 fn a_platform_killed_at_every_step_of_its_node_and_anywhere_settles_each_job_once()
 -> anyhow::Result<()> {
+    let mut machine = Machine::start()?;
+    let outcome = storm(&mut machine);
+    if outcome.is_err() {
+        machine.print_logs();
+    }
+    outcome
+}
+
+/// Kills, and counts what came of the jobs.
+fn storm(machine: &mut Machine) -> anyhow::Result<()> {
     let seed = number("NACRE_CHAOS_SEED")?.unwrap_or(1);
     let kills = number("NACRE_CHAOS_KILLS")?.map_or(KILLS, |kills| kills.div_ceil(3));
     let kills = usize::try_from(kills)?;
     let began = Instant::now();
     let runtime = Runtime::new()?;
-    let mut machine = Machine::start()?;
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let hook = format!("http://{}/", listener.local_addr()?);
-    let caller = Arc::new(Caller::of(&machine, hook)?);
+    let caller = Arc::new(Caller::of(machine, hook)?);
     runtime.block_on(caller.learn_secret())?;
     runtime.spawn(hooks::listen(listener, Arc::clone(&caller)));
-    let callers: Vec<_> = (0..CALLERS)
+    let mut callers: Vec<_> = (0..CALLERS)
         .map(|_| runtime.spawn(Arc::clone(&caller).lay_in_on_and_on()))
         .collect();
 
@@ -85,7 +95,7 @@ fn a_platform_killed_at_every_step_of_its_node_and_anywhere_settles_each_job_onc
         );
         match deck.draw() {
             Kill::At(point) => {
-                let provoke = point.step == Step::ReportFailure;
+                let provoke = (point.step == Step::ReportFailure).then_some(&caller.done);
                 if machine.kill_at(point, provoke, TURN)? {
                     *tally.at.entry(point).or_default() += 1;
                 } else {
@@ -95,9 +105,16 @@ fn a_platform_killed_at_every_step_of_its_node_and_anywhere_settles_each_job_onc
             }
             Kill::Anywhere { process, answers } => {
                 let wanted = caller.answers.load(Ordering::SeqCst) + answers / 4;
-                let answered = || (caller.answers.load(Ordering::SeqCst) >= wanted).then_some(());
-                wait_for("callers are answered", PATIENCE, answered)?;
-                machine.kill(PARTS[process])?;
+                let settled = || {
+                    let answered = caller.answers.load(Ordering::SeqCst) >= wanted;
+                    (answered || callers.iter().any(JoinHandle::is_finished)).then_some(())
+                };
+                wait_for("callers are answered", PATIENCE, settled)?;
+                // Nobody told them that it is enough: one that has left was told something wrong.
+                if let Some(left) = callers.iter().position(JoinHandle::is_finished) {
+                    runtime.block_on(callers.swap_remove(left))??;
+                }
+                machine.kill(PARTS[process], &caller.done)?;
                 tally.anywhere += 1;
             }
         }
