@@ -221,7 +221,11 @@ impl Printer {
 }
 
 /// The chain's own clock, Unix seconds.
-pub(super) async fn chain_time(provider: &DynProvider) -> Result<u64, ChainError> {
+///
+/// # Errors
+///
+/// The nodes' own.
+pub async fn chain_time(provider: &DynProvider) -> Result<u64, ChainError> {
     let block = provider.get_block(BlockId::latest()).await?;
     let block =
         block.ok_or_else(|| ChainError::BadAnswer("there is no latest block".to_owned()))?;

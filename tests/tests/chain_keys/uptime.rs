@@ -82,6 +82,7 @@ fn a_dead_node_pays_and_a_slandered_one_does_not() -> anyhow::Result<()> {
         plan.watch(&site, "two", Some(&two))?,
     ];
     let watching = plan.watch(&site, "liar", None)?;
+    ensure!(plan.astray(&site, &two)? == "wrong-chain");
     let lying = Lying::start(&site, plan.folder("liar"), &liar, well.id)?;
 
     let lie = wait_for("the liar has lied", DEADLINE, || lying.lie())?;
@@ -102,14 +103,24 @@ fn a_dead_node_pays_and_a_slandered_one_does_not() -> anyhow::Result<()> {
     let slandered = schedule().window_of(schedule().epoch_of(lie));
     let slander = site.accuse(&liar, &well.id, slandered, &[told])?;
 
-    // Another watcher's nonce overturns nothing of the liar's; the liar's own does.
-    let honest = site.disputing(&plan.record("one", lie, &well.id)?);
-    printed(honest)?;
+    let nobody = NodeId::from_random([7; 16]);
+    let nothing = Refusal::of(site.accusing(&one, &nobody, dead, &reveals))?;
+    ensure!(nothing.code == "nothing-to-accuse", "{nothing:?}");
+
+    // Another watcher's nonce overturns nothing of the liar's, a sign of life nothing at all; the liar's own nonce does.
+    let lived = Refusal::of(site.disputing(&plan.first_record("one", &doomed.id)?))?;
+    ensure!(lived.code == "evidence-without-receipt", "{lived:?}");
+    let honest = printed(site.disputing(&plan.record("one", lie, &well.id)?))?;
     let own = printed(site.disputing(&plan.record("liar", lie, &well.id)?))?;
-    ensure!(own["slot"] == lie.0, "{own}");
+    ensure!(
+        own["slot"] == lie.0 && own["watcher"] != honest["watcher"],
+        "{own}"
+    );
 
     let early = Refusal::of(site.settling(&two, &down))?;
     ensure!(early.is() == (4, "still-disputable"), "{early:?}");
+    let unknown = Refusal::of(site.settling(&two, &format!("0x{}", "7".repeat(64))))?;
+    ensure!(unknown.code == "accusation-unknown", "{unknown:?}");
     site.pass(2 * 86_400)?;
     let cleared = printed(site.settling(&two, &slander))?;
     ensure!(cleared["paid"] == "0x0", "{cleared}");
@@ -193,6 +204,20 @@ impl Site {
         window: Window,
         reveals: &[PathBuf],
     ) -> anyhow::Result<String> {
+        let made = printed(self.accusing(key_file, node, window, reveals))?;
+        Ok(made["accusation"]
+            .as_str()
+            .context("no accusation")?
+            .to_owned())
+    }
+
+    fn accusing(
+        &self,
+        key_file: &Path,
+        node: &NodeId,
+        window: Window,
+        reveals: &[PathBuf],
+    ) -> Command {
         let mut command = self.chain(&["uptime", "accuse"], Some(key_file));
         command.args([
             "--node",
@@ -204,11 +229,7 @@ impl Site {
         for file in reveals {
             command.arg("--reveals").arg(file);
         }
-        let made = printed(command)?;
-        Ok(made["accusation"]
-            .as_str()
-            .context("no accusation")?
-            .to_owned())
+        command
     }
 
     /// Disputes with this record of the operator's node.

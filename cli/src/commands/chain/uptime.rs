@@ -1,6 +1,7 @@
 //! `nacre chain uptime`: from watchers' words to stake, at the `UptimeOracle`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, U256};
@@ -8,7 +9,7 @@ use nacre_chain::account::call_to;
 use nacre_chain::cli::session::{Printer, SendArgs, Sent};
 use nacre_chain::contracts::UptimeOracle;
 use nacre_chain::error::ChainError;
-use nacre_chain::uptime::{Answer, DisputeArguments, DisputeError, evidence, node_word};
+use nacre_chain::uptime::{Answer, DisputeError, evidence, node_word};
 use nacre_protocol::ids::NodeId;
 use nacre_protocol::uptime::{PostReveal, Slot, WatcherId, Window, scores_root};
 use nacre_uptime::{EpochSecret, EvidenceRecord, MAX_RECORD, Proof};
@@ -122,9 +123,8 @@ async fn accuse(args: &AccuseArgs, print: &Printer) -> Result<(), CliError> {
     });
     let mut heard: BTreeMap<u64, Vec<Revealed>> = BTreeMap::new();
     for reveal in &told {
-        if !heard.contains_key(&reveal.epoch.0) {
-            let revealed = oracle.revealed(reveal.epoch).await?;
-            heard.insert(reveal.epoch.0, revealed);
+        if let Entry::Vacant(new) = heard.entry(reveal.epoch.0) {
+            new.insert(oracle.revealed(reveal.epoch).await?);
         }
     }
     let mut accounts: BTreeMap<WatcherId, Address> = BTreeMap::new();
@@ -165,11 +165,29 @@ async fn dispute(args: &DisputeArgs, print: &Printer) -> Result<(), CliError> {
     let bytes = read_bounded(&args.evidence, MAX_RECORD as u64)?;
     let record = EvidenceRecord::from_json(bytes.trim_ascii_end());
     let record = record.map_err(nacre_uptime::WatchError::from)?;
+    let Proof::Canary {
+        receipt, request, ..
+    } = &record.proof
+    else {
+        let reason =
+            "the record is of a node without a canary: it has no receipt that a contract can check";
+        return Err(on_chain("evidence-without-receipt", reason));
+    };
+    let answer = Answer {
+        receipt,
+        request,
+        node: record.node,
+        slot: record.slot,
+        attempt: record.attempt,
+    };
     let oracle = Oracle::open(&args.send).await?;
     let schedule = oracle.schedule().await?;
     let mut said = None;
     for heard in oracle.revealed(schedule.epoch_of(record.slot)).await? {
-        match against(&record, &heard, args.operator)? {
+        let secret = EpochSecret::revealed(record.watcher, heard.salt.0);
+        let nonce = secret.nonce(&record.node, record.slot, record.attempt);
+        let revealed = (heard.salt, heard.root);
+        match answer.against(heard.watcher, &nonce, revealed, args.operator) {
             Err(DisputeError::Nonce) => {}
             found => {
                 said = Some((heard.watcher, found?));
@@ -209,32 +227,6 @@ async fn dispute(args: &DisputeArgs, print: &Printer) -> Result<(), CliError> {
             sent.text()
         )
     })?)
-}
-
-/// The record as an answer to this account's own nonce.
-fn against(
-    record: &EvidenceRecord,
-    heard: &Revealed,
-    operator: Address,
-) -> Result<Result<DisputeArguments, DisputeError>, CliError> {
-    let Proof::Canary {
-        receipt, request, ..
-    } = &record.proof
-    else {
-        let reason =
-            "the record is of a node without a canary: it has no receipt that a contract can check";
-        return Err(on_chain("evidence-without-receipt", reason));
-    };
-    let secret = EpochSecret::revealed(record.watcher, heard.salt.0);
-    let nonce = secret.nonce(&record.node, record.slot, record.attempt);
-    let answer = Answer {
-        receipt,
-        request,
-        node: record.node,
-        slot: record.slot,
-        attempt: record.attempt,
-    };
-    Ok(answer.against(heard.watcher, &nonce, (heard.salt, heard.root), operator))
 }
 
 async fn settle(args: &SettleArgs, print: &Printer) -> Result<(), CliError> {
