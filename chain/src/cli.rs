@@ -31,7 +31,7 @@ pub enum ChainCommand {
     Request(Box<job::RequestArgs>),
     /// Take the fee of a job back that nobody answered in time: credited to its requester.
     Cancel(job::JobArgs),
-    /// Have what the relay owes this account sent to it.
+    /// Have what this account is owed sent to it: by the relay, or with --slashes by the staking contract.
     Claim(job::ClaimArgs),
     /// Slash whoever did not do what its stake stands for: a drawn operator, the draw's committee, a watcher. Pays a bounty.
     Slash(slash::SlashArgs),

@@ -10,7 +10,7 @@ use alloy::sol_types::SolCall;
 
 use super::session::{Printer, SendArgs, Sent};
 use crate::account::{Done, call_to};
-use crate::contracts::{JobRelay, job_relay};
+use crate::contracts::{JobRelay, OperatorStaking, job_relay};
 use crate::deployment::{Deployment, Name};
 use crate::error::ChainError;
 use crate::events;
@@ -35,6 +35,9 @@ pub struct ClaimArgs {
     /// Of this token; ETH where absent.
     #[arg(long, value_name = "ADDRESS")]
     token: Option<Address>,
+    /// What the staking contract credited it of slashes instead, in the staked token: bounties, and what the harmed get.
+    #[arg(long, conflicts_with = "token")]
+    slashes: bool,
     #[command(flatten)]
     send: SendArgs,
 }
@@ -61,14 +64,16 @@ pub(super) async fn act_on<C: SolCall>(
 
 pub(super) async fn claim(args: ClaimArgs, print: &Printer) -> Result<(), ChainError> {
     let (account, deployment) = args.send.open().await?;
-    let claim = JobRelay::claimCall {
-        token: args.token.unwrap_or_default(),
-        to: account.address(),
+    let to = account.address();
+    let call = if args.slashes {
+        let staking = deployment.address(Name::OperatorStaking);
+        call_to(staking, &OperatorStaking::collectCall { account: to })
+    } else {
+        let token = args.token.unwrap_or_default();
+        let relay = deployment.address(Name::JobRelay);
+        call_to(relay, &JobRelay::claimCall { token, to })
     };
-    let relay = deployment.address(Name::JobRelay);
-    let done = print
-        .send(&account, "claim", call_to(relay, &claim))
-        .await?;
+    let done = print.send(&account, "claim", call).await?;
     print.result(&Sent::from(&done), Sent::text)
 }
 

@@ -1,5 +1,7 @@
 //! `nacre chain stake` and `unstake`.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::{Address, U256};
 use serde::Serialize;
 
@@ -99,6 +101,9 @@ struct Held {
     credited: U256,
     /// Of jobs, to be claimed, wei.
     owed: U256,
+    /// The same in tokens that fees are taken in, base units; those of which something is owed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    owed_tokens: BTreeMap<Address, U256>,
 }
 
 #[derive(Serialize)]
@@ -118,6 +123,13 @@ pub(super) async fn status(
     let relay = JobRelay::new(deployment.address(Name::JobRelay), &provider);
     let leaving = staking.unbondings(account).call().await?;
     let unbonding = leaving.amounts.into_iter().zip(leaving.matures);
+    let mut owed_tokens = BTreeMap::new();
+    for fee in &deployment.settings.relay.fees {
+        let owed = relay.owed(fee.token, account).call().await?;
+        if !owed.is_zero() {
+            owed_tokens.insert(fee.token, owed);
+        }
+    }
     let held = Held {
         account,
         active: staking.activeStake(account).call().await?,
@@ -126,6 +138,7 @@ pub(super) async fn status(
             .collect(),
         credited: staking.owed(account).call().await?,
         owed: relay.owed(Address::ZERO, account).call().await?,
+        owed_tokens,
     };
     print.result(&held, |held| {
         let mut lines = vec![format!("active {}", held.active)];
@@ -139,6 +152,8 @@ pub(super) async fn status(
             "credited {}, owed {} wei",
             held.credited, held.owed
         ));
+        let tokens = held.owed_tokens.iter();
+        lines.extend(tokens.map(|(token, owed)| format!("owed {owed} of token {token}")));
         lines.join("\n")
     })
 }

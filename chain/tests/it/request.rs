@@ -194,6 +194,9 @@ async fn a_fee_is_paid_in_a_token_that_is_taken() {
     )
     .await
     .unwrap();
+    let status = format!("status --account {}", desk.account(OTHER).address());
+    let held = desk.typed(OTHER, &status).await.unwrap();
+    assert_eq!(held["owed_tokens"], json!({ format!("{token:#x}"): fee }));
     desk.typed(OTHER, &format!("claim --token {token}"))
         .await
         .unwrap();

@@ -1,7 +1,7 @@
 //! Whoever does not do what its stake stands for loses some of it, once.
 
 use alloy::primitives::{Address, B256, U256, keccak256};
-use nacre_chain::contracts::{JobRelay, UptimeOracle};
+use nacre_chain::contracts::{DevToken, JobRelay, UptimeOracle};
 use nacre_chain::deployment::Name;
 use nacre_chain::settings::Settings;
 use serde_json::{Value, json};
@@ -133,4 +133,16 @@ async fn a_watcher_that_does_not_reveal_what_it_committed_to_loses_stake() {
     assert_eq!(desk.refused(OWNER, &before).await, "not-chargeable");
     let slashed = desk.typed(OWNER, &slash).await.unwrap();
     assert_eq!(loss(&slashed), (watcher, U256::from(50)));
+
+    // The reporter is the treasury too: all of it is its own, once.
+    let status = format!("status --account {}", desk.account(OWNER).address());
+    let held = desk.typed(OWNER, &status).await.unwrap();
+    assert_eq!(held["credited"], "0x32");
+    let code = desk.refused(OTHER, "claim --slashes").await;
+    assert_eq!(code, "zero-amount");
+    desk.typed(OWNER, "claim --slashes").await.unwrap();
+    let token = desk.deployment.stake_token();
+    let token = DevToken::new(token, desk.account(OWNER).provider());
+    let got = token.balanceOf(desk.account(OWNER).address()).call().await;
+    assert_eq!(got.unwrap(), U256::from(50));
 }
