@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alloy::network::TransactionBuilder as _;
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 use alloy::providers::Provider as _;
 use anyhow::{Context as _, ensure};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use nacre_chain::contracts::JobRelay;
 use nacre_chain::deployment::Name;
+use tokio::time::{interval, timeout};
 
 use crate::dev_chain::{DevChain, FEE};
-use crate::platform::wait_for;
 
 /// Requests in all: half a minute's work at the promised rate.
 const JOBS: u64 = 1_500;
@@ -22,6 +22,8 @@ const HANDS: usize = 16;
 const GAS: u64 = 400_000;
 /// Blocks at either end that are not counted: work begins and ends in them.
 const EDGE: usize = 2;
+/// How often it is looked whether all are answered.
+const LOOK: Duration = Duration::from_millis(500);
 /// Until all are answered.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -57,36 +59,52 @@ impl Load {
 pub fn sustained(chain: &DevChain, pixels: &[u8]) -> anyhow::Result<Load> {
     let deployment = chain.deployment()?;
     let relay = JobRelay::new(deployment.address(Name::JobRelay), &chain.provider);
+    let payee = chain.address("relay")?;
+    let owed = async || anyhow::Ok(relay.owed(Address::ZERO, payee).call().await?);
+    let begun = chain.runtime.block_on(owed())?;
     let first = chain.runtime.block_on(ask(chain, pixels))?;
+    // Each answer credits one fee. Seldom asked for: it is the node's work, too.
+    let wanted = begun + U256::from(FEE) * U256::from(JOBS);
+    chain.runtime.block_on(async {
+        let mut looks = interval(LOOK);
+        timeout(PATIENCE, async {
+            while owed().await? < wanted {
+                looks.tick().await;
+            }
+            anyhow::Ok(())
+        })
+        .await
+        .context("not all were answered")?
+    })?;
     let seen = |what: &str| -> anyhow::Result<BTreeMap<U256, Vec<u64>>> {
-        let mut blocks: BTreeMap<U256, Vec<u64>> = BTreeMap::new();
         let found: Vec<_> = chain.runtime.block_on(async {
-            let relay = &relay;
+            let (before, relay) = (first - 1, &relay);
             anyhow::Ok(match what {
                 "asked" => {
-                    let filter = relay.Requested_filter().from_block(first);
-                    let found = filter.query().await?.into_iter();
-                    found.map(|(event, log)| (event.jobId, log)).collect()
-                }
-                _ => {
-                    let filter = relay.Answered_filter().from_block(first);
+                    let filter = relay.Requested_filter().from_block(before);
                     let found = filter.query().await?.into_iter();
                     found
-                        .map(|(event, log)| (event.jobId, log))
+                        .map(|(event, log)| (event.jobId, log.block_number))
                         .collect::<Vec<_>>()
+                }
+                _ => {
+                    let filter = relay.Answered_filter().from_block(before);
+                    let found = filter.query().await?.into_iter();
+                    found
+                        .map(|(event, log)| (event.jobId, log.block_number))
+                        .collect()
                 }
             })
         })?;
-        for (job, log) in found {
-            let block = log.block_number.context("an event without a block")?;
-            blocks.entry(job).or_default().push(block);
+        let mut blocks: BTreeMap<U256, Vec<u64>> = BTreeMap::new();
+        for (job, block) in found {
+            let block = block.context("an event without a block")?;
+            if block >= first {
+                blocks.entry(job).or_default().push(block);
+            }
         }
         Ok(blocks)
     };
-    wait_for("all are answered", PATIENCE, || match seen("answered") {
-        Ok(answered) if (answered.len() as u64) < JOBS => None,
-        done => Some(done.map(drop)),
-    })??;
     let (asked, answered) = (seen("asked")?, seen("answered")?);
     ensure!(
         answered.values().all(|blocks| blocks.len() == 1),
