@@ -47,6 +47,8 @@ pub struct AnvilOptions {
     pub chain_id: Option<u64>,
     /// Goes on from this file, which has what [`Anvil::dump`] gave; `None`: from nothing.
     pub load: Option<PathBuf>,
+    /// When it begins, Unix seconds: its clock runs on from there. `None`: now.
+    pub begins: Option<u64>,
 }
 
 /// A running chain. It ends when this is dropped, or its owner dies.
@@ -102,6 +104,9 @@ impl Anvil {
             }
             None => None,
         };
+        if let Some(begins) = options.begins {
+            command.arg("--timestamp").arg(begins.to_string());
+        }
         let failed =
             |error: std::io::Error| ChainError::Anvil(format!("{}: {error}", program.display()));
         let mut child = command.spawn().map_err(failed)?;

@@ -15,6 +15,7 @@ pub mod events;
 pub mod refusal;
 pub mod registration;
 pub mod rpc;
+pub mod secret;
 pub mod settings;
 pub mod uptime;
 pub mod wallet;

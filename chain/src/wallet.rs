@@ -1,9 +1,7 @@
 //! An account's key, in a file that nobody else can read.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
 use std::path::Path;
 
 use alloy::primitives::{Address, B256};
@@ -11,15 +9,13 @@ use alloy::signers::local::PrivateKeySigner;
 use zeroize::Zeroizing;
 
 use crate::error::ChainError;
+use crate::secret;
 
 /// An account that signs. What it shows of itself is its address.
 #[derive(Clone)]
 pub struct Wallet {
     signer: PrivateKeySigner,
 }
-
-/// 64 hexadecimal digits, `0x`, and room for an end of line.
-const LONGEST: u64 = 70;
 
 impl Wallet {
     /// Reads a key: 32 bytes in hexadecimal, with or without `0x`.
@@ -28,24 +24,14 @@ impl Wallet {
     ///
     /// `key-file`: it cannot be read, others can read it, or it holds no key. No error shows what it holds.
     pub fn open(path: &Path) -> Result<Self, ChainError> {
-        let wrong = |reason: String| ChainError::KeyFile {
-            path: path.to_owned(),
-            reason,
-        };
-        let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-        // Of the open file: the name may come to mean another one.
-        let metadata = file.metadata().map_err(|error| wrong(error.to_string()))?;
-        let mode = metadata.permissions().mode();
-        if mode & 0o077 != 0 {
-            let mode = mode & 0o777;
-            return Err(wrong(format!(
-                "others can read it (mode {mode:03o}): chmod 600"
-            )));
-        }
-        let mut text = Zeroizing::new(String::new());
-        let read = file.take(LONGEST + 1).read_to_string(&mut text);
-        read.map_err(|_| wrong("holds no key: 64 hexadecimal digits".to_owned()))?;
-        parse(&text).ok_or_else(|| wrong("holds no key: 64 hexadecimal digits".to_owned()))
+        let key = secret::open(path)?;
+        let signer = PrivateKeySigner::from_slice(&*key).ok();
+        signer
+            .map(|signer| Self { signer })
+            .ok_or_else(|| ChainError::KeyFile {
+                path: path.to_owned(),
+                reason: "holds no key: 64 hexadecimal digits".to_owned(),
+            })
     }
 
     /// Reads a key, or makes one where there is no file: written whole, for its owner alone.
@@ -94,25 +80,7 @@ impl Wallet {
                 break signer;
             }
         };
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new()
-            .permissions(std::fs::Permissions::from_mode(0o600))
-            .make_in(folder, |path| {
-                OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)
-            })?;
-        let text = Zeroizing::new(format!("0x{}\n", *Zeroizing::new(hex::encode(*key))));
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        // Never in the place of a key that another process made meanwhile.
-        file.persist_noclobber(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()?;
+        secret::create(path, &key)?;
         Ok(Self { signer })
     }
 }
@@ -123,18 +91,10 @@ impl fmt::Debug for Wallet {
     }
 }
 
-fn parse(text: &str) -> Option<Wallet> {
-    let text = text.trim();
-    let mut key = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut *key).ok()?;
-    PrivateKeySigner::from_slice(&*key)
-        .ok()
-        .map(|signer| Wallet { signer })
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

@@ -5,7 +5,9 @@
 //! result must prove, so the result can be fetched in another process, days later; the input need not be kept for it.
 
 use nacre_protocol::api::jobs::{CreateJob, JobPayload};
+use nacre_protocol::chain_job::sealed_terms;
 use nacre_protocol::digest::Digest;
+use nacre_protocol::eip712::EthAddress;
 use nacre_protocol::encoding::{array_from_base64url, base64url};
 use nacre_protocol::evidence::Evidence;
 use nacre_protocol::identity::{IdentityStatement, StatementError};
@@ -16,6 +18,7 @@ use nacre_protocol::job::{
 use nacre_protocol::receipt::ReceiptError;
 use nacre_protocol::receipt_file::{ReceiptFile, RequestHead, ResponseHead};
 use nacre_protocol::sealed::{OpenError, SealError, SealedJob, SealedResult, SealingSecret};
+use nacre_protocol::verified_enclave::ContractDomain;
 use serde::{Deserialize, Serialize};
 
 use crate::appraisal::AttestedEnclave;
@@ -101,19 +104,66 @@ pub fn seal<'e>(
     terms: JobTerms,
     request: JobRequest<'_>,
 ) -> Result<SealedSubmission, SealedJobError> {
+    seal_as(enclaves, |_| terms, request, SealedJob::seal)
+}
+
+/// A job that is about to be asked for through a contract, with its input sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContractJob {
+    /// The `JobRelay`, and its chain.
+    pub contract: ContractDomain,
+    /// Who asks there: the account or contract that calls `request`.
+    pub requester: EthAddress,
+    /// Which function.
+    pub function: Digest,
+    /// The deadline of the request, Unix seconds.
+    pub deadline: u64,
+}
+
+/// Seals the input of a contract's job: the envelope's SHA-256 is the request's `inputHash`, and the ticket opens the answer.
+///
+/// # Errors
+///
+/// [`SealedJobError::Seal`] and [`SealedJobError::Random`].
+pub fn seal_for_contract<'e>(
+    enclaves: impl IntoIterator<Item = &'e AttestedEnclave>,
+    job: &ContractJob,
+    request: JobRequest<'_>,
+) -> Result<SealedSubmission, SealedJobError> {
+    let ContractJob {
+        contract,
+        requester,
+        function,
+        deadline,
+    } = job;
+    let terms =
+        |result_key: &[u8; 32]| sealed_terms(contract, requester, *function, *deadline, result_key);
+    seal_as(enclaves, terms, request, SealedJob::seal_showing_key)
+}
+
+type Seal =
+    fn(&JobInput<'_>, &JobTerms, &[u8; 32], &[[u8; 32]], &[u8; 32]) -> Result<Vec<u8>, SealError>;
+
+fn seal_as<'e>(
+    enclaves: impl IntoIterator<Item = &'e AttestedEnclave>,
+    terms: impl FnOnce(&[u8; 32]) -> JobTerms,
+    request: JobRequest<'_>,
+    seal: Seal,
+) -> Result<SealedSubmission, SealedJobError> {
     let enclaves: Vec<&AttestedEnclave> = enclaves.into_iter().collect();
     let keys: Vec<_> = enclaves
         .iter()
         .map(|enclave| enclave.statement().hpke_key)
         .collect();
     let secret = SealingSecret::from_bytes(&random()?);
+    let terms = terms(&secret.public_key());
     let input = JobInput {
         content_type: request.content_type,
         inference_header_length: request.inference_header_length,
         salt: random()?,
         body: request.body,
     };
-    let envelope = SealedJob::seal(&input, &terms, &secret.public_key(), &keys, &random()?)?;
+    let envelope = seal(&input, &terms, &secret.public_key(), &keys, &random()?)?;
     let evidence = enclaves.iter().map(|enclave| enclave.evidence().clone());
     let ticket = JobTicket {
         commitment: input.commitment(&terms.job),

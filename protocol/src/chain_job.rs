@@ -15,9 +15,11 @@
 //! payee is another signature, and a contract refuses an input or a function that it did not ask for.
 
 mod result;
+mod sealed;
 mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use result::{CarriedHashes, ChainResult, ChainResultError, ChainStatus, SignedChainResult};
+pub use sealed::sealed_terms;
 pub use terms::{ChainJobId, ChainTerms, ChainTermsSyntaxError};

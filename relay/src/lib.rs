@@ -8,6 +8,7 @@
 //! - [`store`]: cursor, jobs and outbox, in SQLite or PostgreSQL.
 //! - [`follow`]: the chain as it is now, through reorganisations and nodes that lag.
 //! - [`prove`]: what must hold of an answer before a transaction is paid for.
+//! - [`draw`]: an operator's part in the draw: chains, links, terms.
 //! - [`relay`]: the loop that does what those say, with [`node`], [`platform`] and [`account`].
 //!
 //! What it trusts: its own database, the root and the measurements that it was started with. The RPC node can deny service
@@ -16,6 +17,7 @@
 
 pub mod account;
 pub mod cli;
+pub mod draw;
 pub mod follow;
 pub mod job;
 pub mod meters;

@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nacre_telemetry::metrics::{Counter, Gauge, Label, Metrics};
 
-use crate::follow::Progress;
+use crate::follow::{Progress, now_ms};
 use crate::node::Mined;
+
+/// After how many seconds without a look at the chain a relay is not well: longer than any node is waited for.
+const STALE: u64 = 60;
 
 /// Numbers of one relay.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct Meters {
     pub(crate) sent: Counter,
     /// Transactions that were replaced.
     pub(crate) replaced: Counter,
+    /// Transactions that were sent for the draw.
+    pub(crate) duties: Counter,
     mined: Counter,
     failed: Counter,
     gwei: Counter,
@@ -52,6 +57,7 @@ impl Meters {
                 "Transactions that were sent for the first time",
             ),
             replaced: m.counter("replacements", "Transactions that were replaced"),
+            duties: m.counter("duties", "Transactions that were sent for the draw"),
             mined: m.counter("mined", "Transactions that were mined"),
             failed: m.counter("reverted", "Transactions that were mined and failed"),
             gwei: m.counter("spent_gwei", "Gas that was paid for, in gwei"),
@@ -108,6 +114,21 @@ impl Meters {
 
     pub(crate) fn looked(&self, now_ms: u64) {
         self.looked_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether the chain was followed lately, without its address or anything else that is not everybody's.
+    pub(crate) fn health(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let looked_ms = Arc::clone(&self.looked_ms);
+        move || match looked_ms.load(Ordering::Relaxed) {
+            0 => Err("the chain was not followed yet".to_owned()),
+            looked => {
+                let age = now_ms().saturating_sub(looked) / 1000;
+                match age <= STALE {
+                    true => Ok(()),
+                    false => Err(format!("the chain was followed last {age} s ago")),
+                }
+            }
+        }
     }
 
     pub(crate) fn census(&self, jobs: Vec<(String, u64)>) {

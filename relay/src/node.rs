@@ -1,24 +1,26 @@
-//! The Ethereum node, or several, as the relay uses them: [`Source`], and everything that sending needs.
+//! The Ethereum node, or several, as the relay uses them: the chain's events ([`Source`](crate::follow::Source)), the draw,
+//! and everything that sending needs.
 
 use alloy::consensus::BlockHeader as _;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::TransactionBuilder as _;
 use alloy::primitives::{Address, B256, U256};
 use alloy::providers::{DynProvider, Provider as _};
-use alloy::sol_types::SolEvent as _;
-use alloy_rpc_types_eth::{Block, Filter, Log, TransactionRequest};
+use alloy_rpc_types_eth::{Block, TransactionRequest};
 use nacre_chain::contracts::job_relay::IJobRelay;
 use nacre_chain::contracts::{EnclaveRegistry, JobRelay};
 use nacre_chain::error::ChainError;
 use nacre_protocol::chain_job::ChainJobId;
-use nacre_protocol::digest::Digest;
 use nacre_protocol::eip712::{EthAddress, Word};
 
-use crate::follow::{Header, JobEvent, Source, SourceError};
-use crate::job::Outcome;
-use crate::request::{ChainJob, Contract, Request};
-use crate::store::{Answer, NewJob};
+use crate::request::{ChainJob, Contract};
+use crate::store::Answer;
 use crate::worth::Market;
+
+mod draw;
+mod events;
+
+pub use draw::Moment;
 
 /// The contracts, through nodes.
 #[derive(Debug, Clone)]
@@ -234,116 +236,6 @@ impl Node {
     async fn block(&self, at: BlockNumberOrTag) -> Result<Option<Block>, ChainError> {
         Ok(self.provider.get_block_by_number(at).await?)
     }
-
-    fn filter(&self) -> Filter {
-        let events = vec![
-            JobRelay::Requested::SIGNATURE_HASH,
-            JobRelay::Answered::SIGNATURE_HASH,
-            JobRelay::Cancelled::SIGNATURE_HASH,
-        ];
-        Filter::new()
-            .address(*self.relay.address())
-            .event_signature(events)
-    }
-
-    async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, SourceError> {
-        let logs = self
-            .provider
-            .get_logs(filter)
-            .await
-            .map_err(ChainError::from)
-            .map_err(failed)?;
-        let ours = |log: &Log| log.address() == *self.relay.address() && !log.removed;
-        match logs.iter().all(ours) {
-            true => Ok(logs),
-            false => Err(SourceError::Inconsistent("logs that were not asked for")),
-        }
-    }
-}
-
-impl Source for Node {
-    async fn head(&self) -> Result<Header, SourceError> {
-        let head = self.block(BlockNumberOrTag::Latest).await.map_err(failed)?;
-        let head = head.ok_or(SourceError::Inconsistent("there is no latest block"))?;
-        Ok(header(&head))
-    }
-
-    async fn header(&self, number: u64) -> Result<Option<Header>, SourceError> {
-        let block = self
-            .block(BlockNumberOrTag::Number(number))
-            .await
-            .map_err(failed)?;
-        match block.as_ref().map(header) {
-            Some(header) if header.number != number => Err(SourceError::Inconsistent(
-                "another block than was asked for",
-            )),
-            header => Ok(header),
-        }
-    }
-
-    async fn events_in(&self, block: &Header) -> Result<Vec<JobEvent>, SourceError> {
-        let hash = B256::from(block.hash);
-        let logs = self.logs(&self.filter().at_block_hash(hash)).await?;
-        if logs.iter().any(|log| log.block_hash != Some(hash)) {
-            return Err(SourceError::Inconsistent("logs of another block"));
-        }
-        Ok(logs.iter().filter_map(event).collect())
-    }
-
-    async fn events_between(
-        &self,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<(u64, JobEvent)>, SourceError> {
-        let logs = self
-            .logs(&self.filter().from_block(from).to_block(to))
-            .await?;
-        let mut events = Vec::with_capacity(logs.len());
-        for log in &logs {
-            let block = log.block_number.filter(|block| (from..=to).contains(block));
-            let block = block.ok_or(SourceError::Inconsistent("logs of other blocks"))?;
-            events.extend(event(log).map(|event| (block, event)));
-        }
-        Ok(events)
-    }
-}
-
-/// What a log tells; none where it is not as the contract writes it.
-fn event(log: &Log) -> Option<JobEvent> {
-    let topic = *log.topic0()?;
-    let settled = |id: U256, outcome| JobEvent::Settled(job_id(id), outcome);
-    if topic == JobRelay::Answered::SIGNATURE_HASH {
-        let told = log.log_decode::<JobRelay::Answered>().ok()?;
-        return Some(settled(told.inner.jobId, Outcome::Answered));
-    }
-    if topic == JobRelay::Cancelled::SIGNATURE_HASH {
-        let told = log.log_decode::<JobRelay::Cancelled>().ok()?;
-        return Some(settled(told.inner.jobId, Outcome::Cancelled));
-    }
-    let told = log.log_decode::<JobRelay::Requested>().ok()?.inner.data;
-    Some(JobEvent::Requested(Box::new(NewJob {
-        id: job_id(told.jobId),
-        job: ChainJob {
-            requester: eth(told.requester),
-            nonce: told.nonce,
-            request: plain(&told.request)?,
-        },
-        input: Some(told.input.to_vec()).filter(|input| !input.is_empty()),
-        assured: told.assured,
-    })))
-}
-
-fn plain(request: &IJobRelay::Request) -> Option<Request> {
-    Some(Request {
-        function: Digest::from_bytes(request.functionDigest.0),
-        image: request.imageId.0,
-        input_hash: Digest::from_bytes(request.inputHash.0),
-        callback: eth(request.callback),
-        callback_gas: request.callbackGas,
-        deadline: request.deadline.try_into().ok()?,
-        token: eth(request.token),
-        fee: request.fee.try_into().ok()?,
-    })
 }
 
 fn abi(job: &ChainJob) -> IJobRelay::Job {
@@ -377,25 +269,8 @@ fn is_known(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-fn header(block: &Block) -> Header {
-    Header {
-        number: block.header.number(),
-        hash: block.header.hash.0,
-        parent: block.header.parent_hash().0,
-        time: block.header.timestamp(),
-    }
-}
-
-fn failed(error: ChainError) -> SourceError {
-    SourceError::Failed(error.to_string())
-}
-
 fn number(id: &ChainJobId) -> U256 {
     U256::from_be_bytes(id.word())
-}
-
-fn job_id(id: U256) -> ChainJobId {
-    ChainJobId::from_word(id.to_be_bytes())
 }
 
 /// As `alloy` has it.

@@ -13,12 +13,15 @@ use nacre_protocol::job::MAX_JOB_BYTES;
 use nacre_protocol::problem::Problem;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 /// How long a request may take, beside what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one question for a job's end waits at the platform.
 pub const LONG_POLL: Duration = Duration::from_secs(20);
+/// Blobs that are held at once.
+const BLOBS: usize = 4;
 /// Longest JSON answer that is read.
 const MAX_JSON: usize = 16 << 20;
 
@@ -39,9 +42,20 @@ pub enum PlatformError {
         /// Its words.
         message: String,
     },
+    /// An answer is longer than is read.
+    #[error("platform-too-long: an answer is longer than {0} bytes")]
+    TooLong(usize),
     /// What it answers is not its API's.
     #[error("platform-malformed: {0}")]
     Malformed(String),
+}
+
+/// Bytes of the platform's object store, and the room that they take.
+#[derive(Debug)]
+pub struct Blob {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// A job's result as it is carried, with what was signed for the contract.
@@ -49,6 +63,8 @@ pub enum PlatformError {
 pub struct Carried {
     /// The result.
     pub bytes: Vec<u8>,
+    /// Whether only the requester can open it.
+    pub is_sealed: bool,
     /// The value of `nacre-chain-result`.
     pub chain_result: Option<String>,
 }
@@ -60,6 +76,8 @@ pub struct Platform {
     url: String,
     key: String,
     names: Arc<Mutex<HashMap<Digest, FunctionName>>>,
+    /// For blobs, which may be large.
+    room: Arc<Semaphore>,
 }
 
 /// Without the key.
@@ -87,6 +105,7 @@ impl Platform {
             url: url.as_str().trim_end_matches('/').to_owned(),
             key,
             names: Arc::default(),
+            room: Arc::new(Semaphore::new(BLOBS)),
         })
     }
 
@@ -138,6 +157,34 @@ impl Platform {
         Ok(names.get(digest).cloned())
     }
 
+    /// The bytes of this digest from the platform's object store, checked to be; none where this key's organisation did not put
+    /// them there.
+    ///
+    /// # Errors
+    ///
+    /// [`PlatformError`]; `TooLong` where there are more bytes than `most`.
+    pub async fn blob(&self, digest: &Digest, most: usize) -> Result<Option<Blob>, PlatformError> {
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        let room = room.map_err(|_| PlatformError::Away("this relay ends".to_owned()))?;
+        let request = self.request(Method::GET, &format!("/v1/blobs/{digest}"));
+        let response = match self.send(request).await {
+            Ok(response) => response,
+            Err(PlatformError::Refused { status: 404, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let declared = response.content_length().unwrap_or(0);
+        if usize::try_from(declared).is_ok_and(|declared| declared > most) {
+            return Err(PlatformError::TooLong(most));
+        }
+        let bytes = read(response, most).await?;
+        match Digest::of(&bytes) == *digest {
+            true => Ok(Some(Blob { bytes, _room: room })),
+            false => Err(PlatformError::Malformed(format!(
+                "it gives other bytes than those of {digest}"
+            ))),
+        }
+    }
+
     /// Lays a job in. Again with the same id, it is the same job.
     ///
     /// # Errors
@@ -146,17 +193,17 @@ impl Platform {
     pub async fn lay_in(
         &self,
         job: &CreateJob,
-        input: Option<Vec<u8>>,
+        input: &[u8],
         once: &str,
     ) -> Result<Job, PlatformError> {
         let request = self
             .request(Method::POST, "/v1/jobs")
             .header(IDEMPOTENCY_KEY, once);
         let made: Job = self.json(request.json(job)).await?;
-        if let (JobPayload::Upload { .. }, Some(input)) = (&job.input, input) {
+        if let JobPayload::Upload { .. } = &job.input {
             let path = format!("/v1/jobs/{}/input", job.id);
             let sent = self
-                .send(self.request(Method::PUT, &path).body(input))
+                .send(self.request(Method::PUT, &path).body(input.to_vec()))
                 .await;
             match sent {
                 // It came before, and the job may have ended since.
@@ -178,18 +225,19 @@ impl Platform {
         self.json(request.timeout(PATIENCE + LONG_POLL)).await
     }
 
-    /// A job's result.
+    /// A job's result; of a job whose input is sealed, it is sealed, too.
     ///
     /// # Errors
     ///
     /// [`PlatformError`].
-    pub async fn result(&self, id: &JobId) -> Result<Carried, PlatformError> {
+    pub async fn result(&self, id: &JobId, is_sealed: bool) -> Result<Carried, PlatformError> {
         let request = self.request(Method::GET, &format!("/v1/jobs/{id}/result"));
         let response = self.send(request).await?;
         let chain_result = response.headers().get(CHAIN_RESULT_HEADER);
         let chain_result = chain_result.and_then(|value| value.to_str().ok().map(str::to_owned));
         Ok(Carried {
             chain_result,
+            is_sealed,
             bytes: read(response, MAX_JOB_BYTES).await?,
         })
     }
@@ -236,9 +284,7 @@ async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, PlatformEr
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(away)? {
         if bytes.len() + chunk.len() > most {
-            return Err(PlatformError::Malformed(format!(
-                "longer than {most} bytes"
-            )));
+            return Err(PlatformError::TooLong(most));
         }
         bytes.extend_from_slice(&chunk);
     }

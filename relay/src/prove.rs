@@ -1,6 +1,7 @@
 //! From what the platform gives to an answer that a contract will take: nothing is paid for before all of this holds.
 //!
-//! 1. What was signed is in its one encoding, and names the request's input and this very output.
+//! 1. What was signed is in its one encoding, and names the request's input and this very output: the answer's body, or where
+//!    the input was sealed, the sealed result, which only the requester can open.
 //! 2. An enclave's own evidence, over a connection to it, verifies under the pinned root and the policy, and vouches for
 //!    the key that signed.
 //! 3. The enclave's image is the one that the registry has for this key, and the one that the requester wants.
@@ -18,7 +19,8 @@ use nacre_protocol::chain_job::{CarriedHashes, ChainTerms, SignedChainResult};
 use nacre_protocol::digest::Digest;
 use nacre_protocol::eip712::{EthAddress, point};
 use nacre_protocol::ids::FunctionName;
-use nacre_protocol::job::JobResult;
+use nacre_protocol::job::{JobResult, JobSyntaxError};
+use nacre_protocol::sealed::SealedResult;
 
 use crate::node::Node;
 use crate::platform::{Carried, Platform, PlatformError};
@@ -97,12 +99,11 @@ impl Prover {
         let header = header.ok_or_else(|| wrong("nothing was signed for the contract"))?;
         let signed =
             SignedChainResult::from_header(header).map_err(|error| wrong(&error.to_string()))?;
-        let result =
-            JobResult::decode(&carried.bytes).map_err(|error| wrong(&error.to_string()))?;
+        let (status, output) = output(carried)?;
         let hashes = CarriedHashes {
             input: request.input_hash,
-            output: Digest::of(result.body),
-            status: result.status,
+            output: Digest::of(output),
+            status,
         };
         let signer = signed.signer(terms, request.function);
         let signer = signer.ok_or_else(|| wrong("nobody signed it"))?;
@@ -123,7 +124,7 @@ impl Prover {
             executed_ms: signed.executed_ms,
             payee: terms.payee,
             signer,
-            output: result.body.to_vec(),
+            output: output.to_vec(),
             signature: signed.signature.to_vec(),
         })
     }
@@ -230,6 +231,22 @@ pub(crate) fn unregistered(code: &str, why: &impl ToString) -> ProofError {
             why,
         },
     }
+}
+
+/// HTTP status and output of a result as it is carried.
+fn output(carried: &Carried) -> Result<(u16, &[u8]), ProofError> {
+    let malformed = |error: JobSyntaxError| wrong(&error.to_string());
+    let bytes = &carried.bytes;
+    Ok(match carried.is_sealed {
+        true => {
+            let sealed = SealedResult::decode(bytes).map_err(malformed)?;
+            (sealed.status, bytes)
+        }
+        false => {
+            let result = JobResult::decode(bytes).map_err(malformed)?;
+            (result.status, result.body)
+        }
+    })
 }
 
 fn endpoints(function: &Function) -> Vec<Endpoint> {

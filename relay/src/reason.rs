@@ -41,6 +41,8 @@ reasons! {
     FunctionUnknown = "function-unknown",
     /// Only the input's hash is on the chain, and the store of inputs has no such bytes.
     InputUnavailable = "input-unavailable",
+    /// The input is longer than this relay carries.
+    InputTooLarge = "input-too-large",
     /// The input is not a job's.
     InputMalformed = "input-malformed",
     /// The platform refuses the job.

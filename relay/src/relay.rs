@@ -15,6 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::account::{Account, SigningError};
+use crate::draw::keys::KeysError;
 use crate::follow::{FollowError, Follower, now_ms};
 use crate::job::{Event, JobState, Next, Present};
 use crate::meters::Meters;
@@ -27,8 +28,12 @@ use crate::worth::Terms;
 
 mod answer;
 mod begin;
+mod duties;
+mod input;
 mod mine;
 mod send;
+
+pub use duties::Operator;
 
 /// How a relay works.
 #[derive(Debug, Clone)]
@@ -47,6 +52,10 @@ pub struct Settings {
     pub payee: EthAddress,
     /// Whose enclaves answer through this platform; empty: unknown, and nobody's turn is waited for before a job is run.
     pub operators: Vec<EthAddress>,
+    /// Longest input that is fetched from the platform's store, bytes.
+    pub max_input: usize,
+    /// For how many blocks an input is waited for whose hash alone was asked for.
+    pub input_wait: u64,
     /// What is worth it.
     pub terms: Terms,
     /// Most that is spent on gas in an hour, wei.
@@ -77,6 +86,12 @@ pub enum RelayError {
     /// The account's key.
     #[error(transparent)]
     Signing(#[from] SigningError),
+    /// The draw's secrets.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Work beside the loop broke off.
+    #[error("interrupted: work beside the loop broke off")]
+    Interrupted,
 }
 
 impl RelayError {
@@ -105,6 +120,8 @@ pub struct Relay {
     pub settings: Settings,
     /// What is counted.
     pub meters: Meters,
+    /// Its part in the draw, where its account is an operator's.
+    pub operator: Option<Operator>,
 }
 
 /// Jobs that one look takes up at most.
@@ -158,6 +175,16 @@ impl Relay {
             hands.moved.notify_one();
         }
         let present = self.present(&head);
+        // Links have little time, and nothing changes of the draw but in a new block.
+        if hands.served.load(Ordering::Relaxed) != head.number {
+            match self.serve(&present).await {
+                Ok(()) => hands.served.store(head.number, Ordering::Relaxed),
+                Err(error) => {
+                    self.meters.failures.inc();
+                    tracing::warn!(%error, "the draw is looked at again soon");
+                }
+            }
+        }
         self.work(hands, &present).await?;
         // Nothing becomes of a transaction but in a new block.
         if hands.tended.load(Ordering::Relaxed) != head.number {
@@ -285,6 +312,8 @@ struct Hands {
     moved: Arc<Notify>,
     /// The head at which the outbox was tended last.
     tended: AtomicU64,
+    /// The head at which the draw was looked at last.
+    served: AtomicU64,
 }
 
 impl Hands {
@@ -294,6 +323,7 @@ impl Hands {
             busy: Arc::default(),
             moved: Arc::default(),
             tended: AtomicU64::new(u64::MAX),
+            served: AtomicU64::new(u64::MAX),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use nacre_protocol::chain_job::{ChainJobId, ChainTerms};
 use nacre_protocol::digest::Digest;
-use nacre_protocol::eip712::{EthAddress, Word, keccak, word};
+use nacre_protocol::eip712::{EthAddress, Word, keccak};
 use nacre_protocol::verified_enclave::ChainId;
 
 /// `IJobRelay.Job`.
@@ -95,62 +95,65 @@ impl ChainJob {
     pub fn decode(bytes: &[u8]) -> Result<Self, JobEncodingError> {
         let (words, rest) = bytes.as_chunks::<32>();
         let words: &[Word; WORDS] = words.try_into().map_err(|_| JobEncodingError)?;
-        let [
-            requester,
-            nonce,
-            function,
-            image,
-            input_hash,
-            callback,
-            callback_gas,
-            deadline,
-            token,
-            fee,
-        ] = words;
-        let job = Self {
-            requester: address(requester)?,
-            nonce: number(nonce)?,
-            request: Request {
-                function: Digest::from_bytes(*function),
-                image: *image,
-                input_hash: Digest::from_bytes(*input_hash),
-                callback: address(callback)?,
-                callback_gas: number(callback_gas)?,
-                deadline: number(deadline)?,
-                token: address(token)?,
-                fee: number(fee)?,
-            },
-        };
+        let job = Self::of_words(words)?;
         match rest.is_empty() && job.request.deadline >> 40 == 0 && job.request.fee >> 96 == 0 {
             true => Ok(job),
             false => Err(JobEncodingError),
         }
     }
+}
 
-    fn words(&self) -> [Word; WORDS] {
-        let Request {
-            function,
-            image,
-            input_hash,
-            callback,
-            callback_gas,
-            deadline,
-            token,
-            fee,
-        } = self.request;
-        [
-            self.requester.word(),
-            word(self.nonce),
-            *function.as_bytes(),
-            image,
-            *input_hash.as_bytes(),
-            callback.word(),
-            word(callback_gas.into()),
-            word(deadline),
-            token.word(),
-            wide(fee),
-        ]
-    }
+/// Writes and reads a job's words, in this order.
+macro_rules! layout {
+    ($($field:ident $(.$of_request:ident)?,)*) => {
+        impl ChainJob {
+            fn words(&self) -> [Word; WORDS] {
+                [$(self.$field$(.$of_request)?.to_word(),)*]
+            }
+
+            fn of_words(words: &[Word; WORDS]) -> Result<Self, JobEncodingError> {
+                let mut words = words.iter();
+                let mut job = Self::EMPTY;
+                $(
+                    let word = words.next().ok_or(JobEncodingError)?;
+                    job.$field$(.$of_request)? = Field::of_word(word)?;
+                )*
+                Ok(job)
+            }
+        }
+    };
+}
+
+const WORDS: usize = 10;
+
+layout! {
+    requester,
+    nonce,
+    request.function,
+    request.image,
+    request.input_hash,
+    request.callback,
+    request.callback_gas,
+    request.deadline,
+    request.token,
+    request.fee,
+}
+
+impl ChainJob {
+    const EMPTY: Self = Self {
+        requester: ZERO,
+        nonce: 0,
+        request: Request {
+            function: Digest::from_bytes([0; 32]),
+            image: [0; 32],
+            input_hash: Digest::from_bytes([0; 32]),
+            callback: ZERO,
+            callback_gas: 0,
+            deadline: 0,
+            token: ZERO,
+            fee: 0,
+        },
+    };
 }
 
 impl Request {
@@ -163,31 +166,85 @@ impl Request {
 /// Nobody's address.
 pub const ZERO: EthAddress = EthAddress::from_bytes([0; 20]);
 
-const WORDS: usize = 10;
-
-fn wide(number: u128) -> Word {
-    let mut word = [0; 32];
-    word[16..].copy_from_slice(&number.to_be_bytes());
-    word
+/// What one word holds.
+trait Field: Sized {
+    fn to_word(self) -> Word;
+    fn of_word(word: &Word) -> Result<Self, JobEncodingError>;
 }
 
-fn address(word: &Word) -> Result<EthAddress, JobEncodingError> {
-    let (zeros, tail) = word.split_at(12);
-    let bytes = tail.try_into().map_err(|_| JobEncodingError)?;
-    match zeros.iter().all(|byte| *byte == 0) {
-        true => Ok(EthAddress::from_bytes(bytes)),
-        false => Err(JobEncodingError),
+impl Field for Word {
+    fn to_word(self) -> Word {
+        self
+    }
+
+    fn of_word(word: &Word) -> Result<Self, JobEncodingError> {
+        Ok(*word)
     }
 }
 
-fn number<T: TryFrom<u128>>(word: &Word) -> Result<T, JobEncodingError> {
-    let (zeros, tail) = word.split_at(16);
-    let bytes = tail.try_into().map_err(|_| JobEncodingError)?;
-    match zeros.iter().all(|byte| *byte == 0) {
-        true => u128::from_be_bytes(bytes)
+impl Field for Digest {
+    fn to_word(self) -> Word {
+        *self.as_bytes()
+    }
+
+    fn of_word(word: &Word) -> Result<Self, JobEncodingError> {
+        Ok(Self::from_bytes(*word))
+    }
+}
+
+impl Field for EthAddress {
+    fn to_word(self) -> Word {
+        self.word()
+    }
+
+    fn of_word(word: &Word) -> Result<Self, JobEncodingError> {
+        let (zeros, tail) = word.split_at(12);
+        let bytes = tail.try_into().map_err(|_| JobEncodingError)?;
+        match zeros.iter().all(|byte| *byte == 0) {
+            true => Ok(Self::from_bytes(bytes)),
+            false => Err(JobEncodingError),
+        }
+    }
+}
+
+impl Field for u128 {
+    fn to_word(self) -> Word {
+        let mut word = [0; 32];
+        word[16..].copy_from_slice(&self.to_be_bytes());
+        word
+    }
+
+    fn of_word(word: &Word) -> Result<Self, JobEncodingError> {
+        let (zeros, tail) = word.split_at(16);
+        let bytes = tail.try_into().map_err(|_| JobEncodingError)?;
+        match zeros.iter().all(|byte| *byte == 0) {
+            true => Ok(Self::from_be_bytes(bytes)),
+            false => Err(JobEncodingError),
+        }
+    }
+}
+
+impl Field for u64 {
+    fn to_word(self) -> Word {
+        u128::from(self).to_word()
+    }
+
+    fn of_word(word: &Word) -> Result<Self, JobEncodingError> {
+        u128::of_word(word)?
             .try_into()
-            .map_err(|_| JobEncodingError),
-        false => Err(JobEncodingError),
+            .map_err(|_| JobEncodingError)
+    }
+}
+
+impl Field for u32 {
+    fn to_word(self) -> Word {
+        u128::from(self).to_word()
+    }
+
+    fn of_word(word: &Word) -> Result<Self, JobEncodingError> {
+        u128::of_word(word)?
+            .try_into()
+            .map_err(|_| JobEncodingError)
     }
 }
 

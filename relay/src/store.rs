@@ -4,6 +4,7 @@
 //! blocks with what happened in them, a nonce with what it is for, a signed transaction before it is sent. Writing
 //! transactions run one after the other. One relay uses a database at a time; a second one is refused.
 
+mod answers;
 mod chain;
 mod engine;
 mod entries;
@@ -13,10 +14,11 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+pub use answers::Answer;
 pub use chain::BlockRef;
 pub use engine::Database;
 pub use entries::{Outgoing, Purpose, Signed};
-pub use jobs::{Answer, JobRow, NewJob};
+pub use jobs::{JobRow, NewJob};
 
 use engine::{Engine, Owner};
 

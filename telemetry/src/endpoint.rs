@@ -1,7 +1,8 @@
 //! Where metrics are read: plain HTTP on an address of its own, apart from everything else that the process serves.
 //!
 //! It is off unless an address is given. It asks nobody who they are, so the address is the protection: loopback, a Unix
-//! socket, or a network of the operator's own. What it shows are counts; never content.
+//! socket, or a network of the operator's own. What it shows are counts; never content. A process that serves nothing else says
+//! there, too, whether it is well: `/healthz`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,6 +27,8 @@ use crate::metrics::{Metrics, OPENMETRICS};
 
 /// Where the metrics are.
 const PATH: &str = "/metrics";
+/// Where a process says whether it is well.
+const HEALTH: &str = "/healthz";
 /// Most connections at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16;
 /// How long a connection may take in all. Each carries one request.
@@ -61,6 +64,29 @@ impl MetricsArgs {
             async move { metrics.encode() }
         };
         self.serve_read(read).await
+    }
+
+    /// The same, and says under `/healthz` whether the process is well: 200, or 503 with the reason that `health` gives.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be listened on.
+    pub async fn serve_with_health(
+        &self,
+        metrics: impl Into<Arc<Metrics>>,
+        health: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Result<Option<Endpoint>, BindError> {
+        let metrics = metrics.into();
+        let read = move || {
+            let metrics = Arc::clone(&metrics);
+            async move { metrics.encode() }
+        };
+        let Some(address) = &self.address else {
+            return Ok(None);
+        };
+        Endpoint::start_with(address, read, Some(Box::new(health)))
+            .await
+            .map(Some)
     }
 
     /// The same for metrics of which some must be fetched before they are read.
@@ -125,13 +151,22 @@ impl Endpoint {
         address: &Address,
         read: impl Fn() -> F + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
+        Self::start_with(address, read, None).await
+    }
+
+    async fn start_with<F: Future<Output = String> + Send + 'static>(
+        address: &Address,
+        read: impl Fn() -> F + Send + Sync + 'static,
+        health: Option<Health>,
+    ) -> Result<Self, BindError> {
         let listener = Listener::bind(address).await?;
         let address = listener.local_address().clone();
         if !address.is_loopback() {
             tracing::warn!(%address, "metrics are served to whoever can connect");
         }
         tracing::info!(%address, "metrics");
-        let serving = tokio::spawn(serve(listener, Arc::new(read)));
+        let served = Arc::new(Served { read, health });
+        let serving = tokio::spawn(serve(listener, served));
         Ok(Self {
             address,
             serving: serving.abort_handle(),
@@ -144,13 +179,22 @@ impl Endpoint {
     }
 }
 
+/// Whether a process is well, and where not, why.
+type Health = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// What is asked for.
+struct Served<R> {
+    read: R,
+    health: Option<Health>,
+}
+
 impl Drop for Endpoint {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-async fn serve<R, F>(listener: Listener, read: Arc<R>)
+async fn serve<R, F>(listener: Listener, served: Arc<Served<R>>)
 where
     R: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = String> + Send + 'static,
@@ -160,10 +204,10 @@ where
     loop {
         match accept(&listener, &places).await {
             Ok((stream, place)) => {
-                let read = Arc::clone(&read);
+                let served = Arc::clone(&served);
                 connections.spawn(async move {
                     // Whoever is slower is cut off.
-                    let _ = timeout(PATIENCE, connection(stream, &*read)).await;
+                    let _ = timeout(PATIENCE, connection(stream, &served)).await;
                     drop(place);
                 });
             }
@@ -185,9 +229,13 @@ async fn accept(
     Ok((listener.accept().await?, place))
 }
 
-async fn connection<F: Future<Output = String>>(stream: Stream, read: &impl Fn() -> F) {
+async fn connection<R, F>(stream: Stream, served: &Served<R>)
+where
+    R: Fn() -> F,
+    F: Future<Output = String>,
+{
     let service = service_fn(|request| async move {
-        let answer = answer(&request, read).await;
+        let answer = answer(&request, served).await;
         Ok::<_, Infallible>(answer)
     });
     let served = http1::Builder::new()
@@ -204,11 +252,17 @@ async fn connection<F: Future<Output = String>>(stream: Stream, read: &impl Fn()
 }
 
 /// A body that comes along is not read.
-async fn answer<B, F: Future<Output = String>>(
-    request: &Request<B>,
-    read: &impl Fn() -> F,
-) -> Response<Full<Bytes>> {
-    if request.uri().path() != PATH {
+async fn answer<B, R, F>(request: &Request<B>, served: &Served<R>) -> Response<Full<Bytes>>
+where
+    R: Fn() -> F,
+    F: Future<Output = String>,
+{
+    let is_known = match request.uri().path() {
+        PATH => true,
+        HEALTH => served.health.is_some(),
+        _ => false,
+    };
+    if !is_known {
         return plain(
             StatusCode::NOT_FOUND,
             "there is /metrics, and nothing else\n",
@@ -220,10 +274,17 @@ async fn answer<B, F: Future<Output = String>>(
         refused.headers_mut().insert(ALLOW, allow);
         return refused;
     }
-    with_type(StatusCode::OK, OPENMETRICS, read().await)
+    let asks_health = request.uri().path() == HEALTH;
+    match served.health.as_ref().filter(|_| asks_health) {
+        Some(health) => match health() {
+            Ok(()) => plain(StatusCode::OK, "ok\n"),
+            Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+        },
+        None => with_type(StatusCode::OK, OPENMETRICS, (served.read)().await),
+    }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     with_type(status, "text/plain; charset=utf-8", text)
 }
 

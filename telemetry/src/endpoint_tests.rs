@@ -52,6 +52,35 @@ async fn it_answers_one_question_and_refuses_every_other() {
 }
 
 #[tokio::test]
+async fn a_process_that_is_not_well_says_why() {
+    let well = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let seen = Arc::clone(&well);
+    let args = MetricsArgs {
+        address: Some(listen("127.0.0.1:0").unwrap()),
+    };
+    let health = move || match seen.load(std::sync::atomic::Ordering::Relaxed) {
+        true => Ok(()),
+        false => Err("nothing was done for a minute".to_owned()),
+    };
+    let endpoint = args.serve_with_health(Metrics::of("x", "1"), health).await;
+    let endpoint = endpoint.unwrap().unwrap();
+    let at = endpoint.address().to_string();
+    let at = at.strip_prefix("tcp://").unwrap().parse().unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answer = ask(at, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    well.store(false, std::sync::atomic::Ordering::Relaxed);
+    let answer = ask(at, request).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(
+        answer.ends_with("nothing was done for a minute\n"),
+        "{answer}"
+    );
+    let answer = ask(at, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn who_says_nothing_keeps_nobody_out_for_long() {
     let (_endpoint, at) = endpoint().await;
     let mut silent = Vec::new();

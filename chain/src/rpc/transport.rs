@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::endpoint::{Endpoint, EndpointError};
-use super::gather::gather;
+use super::gather::{Have, gather};
 use super::quorum::{self, Kind};
 use crate::error::ChainError;
 
@@ -175,8 +175,15 @@ impl Inner {
         let request = request
             .serialize()
             .map_err(|_| disagreement("eth_blockNumber", 0, quorum))?;
+        // Nodes a block apart are as one: a slower one is not waited for.
+        let settled = |answers: &[Response]| {
+            let mut heights: Vec<_> = answers.iter().filter_map(number).collect();
+            heights.sort_unstable_by(|one, other| other.cmp(one));
+            let last = quorum.checked_sub(1).and_then(|at| heights.get(at));
+            last.is_some_and(|last| heights[0] - last <= 1)
+        };
         let heights = self
-            .ask_all(&request.into(), quorum, "eth_blockNumber")
+            .ask_all(&request.into(), quorum, "eth_blockNumber", settled)
             .await?;
         let heights: Vec<_> = heights.iter().filter_map(number).collect();
         let agreed = quorum::height(&heights, quorum);
@@ -191,11 +198,17 @@ impl Inner {
         let method = request.method().to_owned();
         let found = quorum::kind(&method, &Value::Null) == Kind::Found;
         let id = request.id().clone();
-        let mut answers = self.ask_all(&request.into(), quorum, &method).await?;
-        let essences: Vec<_> = answers
-            .iter()
-            .map(|answer| quorum::essence(&method, answer))
-            .collect();
+        let essences = |answers: &[Response]| -> Vec<_> {
+            let essences = answers.iter();
+            essences
+                .map(|answer| quorum::essence(&method, answer))
+                .collect()
+        };
+        let settled = |answers: &[Response]| quorum::agreed(&essences(answers), quorum).is_some();
+        let mut answers = self
+            .ask_all(&request.into(), quorum, &method, settled)
+            .await?;
+        let essences = essences(&answers);
         match quorum::agreed(&essences, quorum) {
             Some(at) => Ok(answers.swap_remove(at)),
             // Not known to enough yet.
@@ -204,25 +217,37 @@ impl Inner {
         }
     }
 
-    /// Every answer there is, at least `quorum`.
+    /// Every answer there is, at least `quorum`; fewer than all where those are `settled`.
     async fn ask_all(
         &self,
         request: &RequestPacket,
         quorum: usize,
         method: &str,
+        settled: impl Fn(&[Response]) -> bool,
     ) -> Result<Vec<Response>, RpcError> {
         let asked = self
             .endpoints
             .iter()
             .map(async |endpoint| (endpoint, endpoint.ask(request).await));
-        let enough = |answers: &[(_, Result<_, _>)]| {
-            answers.iter().filter(|(_, answer)| answer.is_ok()).count() >= quorum
+        let asked = asked.map(async |asked| {
+            let (endpoint, answer) = asked.await;
+            (endpoint, answer.map(|answer| single(answer).ok()))
+        });
+        let good = |answers: &[(_, Result<Option<Response>, _>)]| -> Vec<Response> {
+            let good = answers
+                .iter()
+                .filter_map(|(_, answer)| answer.as_ref().ok()?.clone());
+            good.collect()
+        };
+        let have = |answers: &[(_, Result<Option<Response>, _>)]| match good(answers) {
+            good if good.len() < quorum => Have::TooFew,
+            good if settled(&good) => Have::All,
+            _ => Have::Enough,
         };
         let (mut answers, mut failures) = (Vec::new(), Failures::default());
-        for (endpoint, answer) in gather(asked, enough).await {
-            match answer.map(single) {
-                Ok(Ok(answer)) => answers.push(answer),
-                Ok(Err(_)) => {}
+        for (endpoint, answer) in gather(asked, have).await {
+            match answer {
+                Ok(answer) => answers.extend(answer),
                 Err(error) => failures.add(endpoint, &error),
             }
         }
@@ -240,9 +265,11 @@ impl Inner {
             .iter()
             .map(async |endpoint| (endpoint, endpoint.ask(&request).await));
         let took = |answers: &[(_, Result<ResponsePacket, _>)]| {
-            answers
-                .iter()
-                .any(|(_, answer)| answer.as_ref().is_ok_and(ResponsePacket::is_success))
+            let mut answers = answers.iter();
+            match answers.any(|(_, answer)| answer.as_ref().is_ok_and(ResponsePacket::is_success)) {
+                true => Have::Enough,
+                false => Have::TooFew,
+            }
         };
         let (mut refusal, mut failures) = (None, Failures::default());
         for (endpoint, answer) in gather(asked, took).await {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::digest::Digest;
 use crate::eip712::EthAddress;
-use crate::verified_enclave::ChainId;
+use crate::verified_enclave::{ChainId, ContractDomain};
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_slice(&[seed; 32]).unwrap()
@@ -174,4 +174,32 @@ proptest! {
             prop_assert!(SignedChainResult::decode(&bytes[..end]).is_err());
         }
     }
+}
+
+/// By Python's hashlib over the fields as they are listed.
+#[test]
+fn a_sealed_jobs_id_follows_from_who_asks_where_and_from_the_result_key() {
+    let contract = terms().domain();
+    let (requester, function) = (EthAddress::from_bytes([0x22; 20]), Digest::of(b"f"));
+    let of = |contract: &ContractDomain, requester: [u8; 20], key| {
+        let requester = EthAddress::from_bytes(requester);
+        sealed_terms(contract, &requester, function, 1_790_000_000, &[key; 32]).job
+    };
+    let terms = sealed_terms(&contract, &requester, function, 1_790_000_000, &[9; 32]);
+    assert_eq!(
+        terms.job.to_string(),
+        "job_7bcadfdc9a2ea567461a31dd74f36369"
+    );
+    assert_eq!(
+        (terms.function, terms.deadline_ms),
+        (function, 1_790_000_000_000)
+    );
+    let mut elsewhere = contract;
+    elsewhere.chain_id = ChainId::try_from(1).unwrap();
+    assert_ne!(of(&elsewhere, [0x22; 20], 9), terms.job);
+    elsewhere = contract;
+    elsewhere.verifying_contract = EthAddress::from_bytes([0x12; 20]);
+    assert_ne!(of(&elsewhere, [0x22; 20], 9), terms.job);
+    assert_ne!(of(&contract, [0x23; 20], 9), terms.job);
+    assert_ne!(of(&contract, [0x22; 20], 8), terms.job);
 }

@@ -70,6 +70,16 @@ impl<'b> Fields<'b> {
         limit: usize,
         count: u64,
     ) -> Result<Self, JobSyntaxError> {
+        Self::of_version(what, bytes, limit, &[count]).map(|(fields, _)| fields)
+    }
+
+    /// The same of a format with several versions, 1, 2, …, each of which has so many fields; the version, too.
+    pub(crate) fn of_version(
+        what: &'static str,
+        bytes: &'b [u8],
+        limit: usize,
+        counts: &[u64],
+    ) -> Result<(Self, u64), JobSyntaxError> {
         let mut fields = Self {
             what,
             bytes,
@@ -79,13 +89,15 @@ impl<'b> Fields<'b> {
         if bytes.len() > limit {
             return Err(fields.wrong("too long"));
         }
-        if !matches!(fields.decoder.map(), Ok(Some(got)) if got == count) {
-            return Err(fields.wrong("not a map of its fields"));
+        let count = fields.decoder.map().ok().flatten();
+        let count = count.filter(|count| counts.contains(count));
+        let count = count.ok_or_else(|| fields.wrong("not a map of its fields"))?;
+        let version = fields.uint()?;
+        let fits = (1..).zip(counts).any(|of| of == (version, &count));
+        match fits {
+            true => Ok((fields, version)),
+            false => Err(fields.wrong("an unknown version")),
         }
-        if fields.uint()? != 1 {
-            return Err(fields.wrong("an unknown version"));
-        }
-        Ok(fields)
     }
 
     pub(crate) fn uint(&mut self) -> Result<u64, JobSyntaxError> {

@@ -29,11 +29,22 @@ pub const MAX_RECIPIENTS: usize = 64;
 /// | 2 | recipients, 1 to 64, ascending by the first element of each | array |
 /// | 3 | encrypted [`JobInput`] with its tag | bstr |
 ///
+/// Version 2 says in the open which key the result is sealed to, for a job that a contract asks for: whoever brings it to the
+/// platform learns it from nobody else.
+///
+/// | key | field | type |
+/// |---|---|---|
+/// | 1 | version = 2 | uint |
+/// | 2 | recipients, as above | array |
+/// | 3 | result public key, X25519 | bstr 32 |
+/// | 4 | encrypted [`JobInput`] with its tag | bstr |
+///
 /// Each recipient is an array of three: SHA-256 of its public key (bstr 32), HPKE's encapsulated key (bstr 32), and the
 /// wrapped content key with its tag (bstr 48).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedJob<'a> {
     pub(super) recipients: Vec<Recipient>,
+    pub(super) result_key: Option<[u8; 32]>,
     pub(super) ciphertext: &'a [u8],
 }
 
@@ -55,6 +66,33 @@ impl<'a> SealedJob<'a> {
         input: &JobInput<'_>,
         terms: &JobTerms,
         result_key: &[u8; 32],
+        recipients: &[[u8; 32]],
+        entropy: &[u8; 32],
+    ) -> Result<Vec<u8>, SealError> {
+        Self::seal_as(input, terms, result_key, None, recipients, entropy)
+    }
+
+    /// The same as version 2, which shows the result key.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn seal_showing_key(
+        input: &JobInput<'_>,
+        terms: &JobTerms,
+        result_key: &[u8; 32],
+        recipients: &[[u8; 32]],
+        entropy: &[u8; 32],
+    ) -> Result<Vec<u8>, SealError> {
+        let shown = Some(*result_key);
+        Self::seal_as(input, terms, result_key, shown, recipients, entropy)
+    }
+
+    fn seal_as(
+        input: &JobInput<'_>,
+        terms: &JobTerms,
+        result_key: &[u8; 32],
+        shown: Option<[u8; 32]>,
         recipients: &[[u8; 32]],
         entropy: &[u8; 32],
     ) -> Result<Vec<u8>, SealError> {
@@ -86,6 +124,7 @@ impl<'a> SealedJob<'a> {
             .map_err(|_| SealError::TooLong)?;
         let sealed = SealedJob {
             recipients: wrapped,
+            result_key: shown,
             ciphertext: &buffer,
         };
         let envelope = sealed.encode();
@@ -104,9 +143,14 @@ impl<'a> SealedJob<'a> {
 
     /// Reads an envelope; any byte out of place is an error.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, JobSyntaxError> {
-        let mut fields = Fields::of("sealed job", bytes, MAX_JOB_BYTES, 3)?;
+        let (mut fields, version) =
+            Fields::of_version("sealed job", bytes, MAX_JOB_BYTES, &[3, 4])?;
         let sealed = Self {
             recipients: Recipient::read_all(&mut fields)?,
+            result_key: match version {
+                1 => None,
+                _ => Some(fields.array()?),
+            },
             ciphertext: fields.bytes()?,
         };
         if sealed.ciphertext.len() < TAG {
@@ -119,6 +163,12 @@ impl<'a> SealedJob<'a> {
     /// SHA-256 of each key that can open it.
     pub fn key_ids(&self) -> impl Iterator<Item = &[u8; 32]> {
         self.recipients.iter().map(|recipient| &recipient.key_id)
+    }
+
+    /// The key that the result is sealed to, where the envelope says it. Whether it is the one that the input was sealed with
+    /// shows when it is opened.
+    pub fn result_key(&self) -> Option<[u8; 32]> {
+        self.result_key
     }
 
     /// Bytes that opening it takes.
@@ -154,8 +204,8 @@ impl<'a> SealedJob<'a> {
 
     fn head(&self, more: usize) -> Vec<u8> {
         encoded(self.recipients.len() * 128 + more, |e| {
-            e.map(3)?;
-            e.u8(1)?.u8(1)?;
+            e.map(if self.result_key.is_some() { 4 } else { 3 })?;
+            e.u8(1)?.u8(if self.result_key.is_some() { 2 } else { 1 })?;
             e.u8(2)?.array(self.recipients.len() as u64)?;
             for recipient in &self.recipients {
                 e.array(3)?
@@ -163,7 +213,14 @@ impl<'a> SealedJob<'a> {
                     .bytes(&recipient.encapsulated)?
                     .bytes(&recipient.wrapped)?;
             }
-            e.u8(3)?.bytes_len(self.ciphertext.len() as u64)?;
+            let last = match &self.result_key {
+                Some(key) => {
+                    e.u8(3)?.bytes(key)?;
+                    4
+                }
+                None => 3,
+            };
+            e.u8(last)?.bytes_len(self.ciphertext.len() as u64)?;
             Ok(())
         })
     }

@@ -228,6 +228,37 @@ fn a_job_does_not_open_under_other_terms_or_another_result_key() {
 }
 
 #[test]
+fn an_envelope_that_shows_its_result_key_opens_for_that_one_alone() {
+    let (key, other) = (secret(9).public_key(), secret(8).public_key());
+    let recipients = [secret(1).public_key()];
+    let envelope =
+        SealedJob::seal_showing_key(&input(b"in"), &terms(), &key, &recipients, &[4; 32]).unwrap();
+    let read = SealedJob::decode(&envelope).unwrap();
+    assert_eq!(read.result_key(), Some(key));
+    assert_eq!(read.encode(), envelope);
+    let opened = read.open(&secret(1), &terms(), &key).unwrap();
+    assert_eq!(JobInput::decode(&opened), Ok(input(b"in")));
+    // Whoever carries it puts another key there: what shows is not what binds.
+    let mut changed = read.clone();
+    changed.result_key = Some(other);
+    let changed = changed.encode();
+    let changed = SealedJob::decode(&changed).unwrap();
+    assert_eq!(
+        changed.open(&secret(1), &terms(), &other),
+        Err(OpenError::CannotOpen)
+    );
+    let hidden = sealed(b"in", [4; 32]);
+    assert_eq!(SealedJob::decode(&hidden).unwrap().result_key(), None);
+    // The two versions' forms are not mixed.
+    for (at, byte) in [(0, 0xa3), (2, 1)] {
+        let mut mixed = envelope.clone();
+        assert_ne!(mixed[at], byte);
+        mixed[at] = byte;
+        assert!(SealedJob::decode(&mixed).is_err());
+    }
+}
+
+#[test]
 fn a_recipients_place_cannot_be_given_to_another() {
     let envelope = sealed(b"in", [4; 32]);
     let mut moved = SealedJob::decode(&envelope).unwrap();

@@ -21,7 +21,7 @@ impl Relay {
     /// Asks the platform for a job's answer, waits a while for it, and checks it.
     pub(super) async fn answer(&self, row: &JobRow, _: &Present) -> Result<(), RelayError> {
         let id = row.asked.id;
-        let platform_id = self.platform_id(&row.asked.job, row.state.attempt);
+        let platform_id = self.platform_id(row, row.result_key.as_ref());
         let job = match self.platform.job(&platform_id).await {
             Ok(job) => job,
             Err(PlatformError::Refused {
@@ -40,7 +40,10 @@ impl Relay {
             }
             _ => return Ok(()),
         }
-        let carried = self.platform.result(&platform_id).await?;
+        let carried = self
+            .platform
+            .result(&platform_id, row.result_key.is_some())
+            .await?;
         let terms = row.asked.job.terms(&self.contract, self.settings.payee);
         let (platform, node) = (&self.platform, &self.node);
         let proven = self.prover.prove(

@@ -4,23 +4,20 @@ use std::time::Duration;
 
 use nacre_failpoint as failpoint;
 use nacre_failpoint::Step;
-use nacre_protocol::api::jobs::{Bytes32, CreateJob, JobPayload};
+use nacre_protocol::api::jobs::CreateJob;
+use nacre_protocol::chain_job::sealed_terms;
 use nacre_protocol::eip712::keccak;
 use nacre_protocol::ids::JobId;
-use nacre_protocol::job::JobInput;
 
 use super::{Relay, RelayError};
 use crate::job::{Event, Present};
 use crate::platform::PlatformError;
 use crate::reason::Reason;
-use crate::request::ChainJob;
-use crate::store::JobRow;
+use crate::store::{JobRow, commit};
 use crate::worth::Judgement;
 
 /// Before a job is looked at again that is not worth its gas now, or is somebody else's for a while.
 const LATER: Duration = Duration::from_millis(1_000);
-/// Longest input that goes within the request; a longer one follows it.
-const INLINE: usize = 256 << 10;
 
 impl Relay {
     /// Lays a job in, if it can be run and is worth it.
@@ -46,35 +43,24 @@ impl Relay {
         if !self.settings.operators.is_empty() && !own && present.now < turn.until {
             return self.later(&id, LATER).await;
         }
-        let mut tx = self.store.read().await?;
-        let input = JobRow::get(&mut tx, &id)
-            .await?
-            .and_then(|row| row.asked.input);
-        drop(tx);
-        let Some(input) = input else {
-            return self.leave(row, Reason::InputUnavailable).await;
-        };
-        let Ok(decoded) = JobInput::decode(&input) else {
-            return self.leave(row, Reason::InputMalformed).await;
-        };
-        let payload = match input.len() <= INLINE {
-            true => JobPayload::Plain {
-                content_type: decoded.content_type.to_owned(),
-                inference_header_length: decoded.inference_header_length.to_owned(),
-                salt: Some(Bytes32(decoded.salt)),
-                body: decoded.body.to_vec(),
-            },
-            false => JobPayload::Upload {
-                size: input.len() as u64,
-                digest: request.input_hash,
-                result_key: None,
-            },
-        };
+        // Before the input is fetched, which may be large.
         let Some(function) = self.platform.name_of(&request.function).await? else {
             return self.leave(row, Reason::FunctionUnknown).await;
         };
+        let Some(input) = self.input(row, present).await? else {
+            return Ok(());
+        };
+        let Some(payload) = input.payload(request.input_hash) else {
+            return self.leave(row, Reason::InputMalformed).await;
+        };
+        let result_key = payload.result_key();
+        if let Some(key) = &result_key {
+            let mut tx = self.store.write().await?;
+            JobRow::is_sealed_to(&mut tx, &id, key).await?;
+            commit(tx).await?;
+        }
         let job = CreateJob {
-            id: self.platform_id(&row.asked.job, row.state.attempt),
+            id: self.platform_id(row, result_key.as_ref()),
             function,
             digest: request.function,
             deadline_ms: request.deadline.saturating_mul(1000),
@@ -84,7 +70,7 @@ impl Relay {
             input: payload,
         };
         let once = format!("nacre-relay-{}", job.id);
-        match self.platform.lay_in(&job, Some(input), &once).await {
+        match self.platform.lay_in(&job, input.bytes(), &once).await {
             Ok(_) => {}
             Err(PlatformError::Refused { code, message, .. }) => {
                 tracing::warn!(job = %id, code, message, "the platform refuses");
@@ -98,13 +84,20 @@ impl Relay {
         Ok(())
     }
 
-    /// The platform's id for an attempt at a job: the same whoever starts again, and for another payee another.
-    pub(super) fn platform_id(&self, job: &ChainJob, attempt: u32) -> JobId {
-        let terms = job.terms(&self.contract, self.settings.payee).to_string();
+    /// The platform's id for a job: for an attempt at it, the same whoever starts again, and for another payee another; where its
+    /// input is sealed, the one that it was sealed for.
+    pub(super) fn platform_id(&self, row: &JobRow, result_key: Option<&[u8; 32]>) -> JobId {
+        let job = &row.asked.job;
+        let terms = job.terms(&self.contract, self.settings.payee);
+        if let Some(key) = result_key {
+            let request = &job.request;
+            let (function, deadline) = (request.function, request.deadline);
+            return sealed_terms(&terms.domain(), &job.requester, function, deadline, key).job;
+        }
         let hash = keccak(&[
             b"nacre/relay/job/v1\0",
-            terms.as_bytes(),
-            &attempt.to_be_bytes(),
+            terms.to_string().as_bytes(),
+            &row.state.attempt.to_be_bytes(),
         ]);
         let mut id = [0; 16];
         id.copy_from_slice(&hash[..16]);

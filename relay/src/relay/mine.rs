@@ -171,8 +171,11 @@ impl Relay {
     }
 
     async fn is_wanted(&self, outgoing: &Outgoing, present: &Present) -> Result<bool, RelayError> {
-        let Purpose::Submit(job) = &outgoing.purpose else {
-            return Ok(true);
+        let job = match &outgoing.purpose {
+            Purpose::Submit(job) => job,
+            // What only uses up a nonce goes on with that.
+            Purpose::Duty(_) if outgoing.entry.is_cancel => return Ok(false),
+            Purpose::Duty(duty) => return self.wants(duty, present).await,
         };
         let mut tx = self.store.read().await?;
         let row = JobRow::get(&mut tx, job).await?;

@@ -10,6 +10,7 @@ use futures_util::stream;
 use nacre_chain::error::ChainError;
 use nacre_failpoint as failpoint;
 use nacre_failpoint::Step;
+use nacre_protocol::eip712::EthAddress;
 
 use super::{Relay, RelayError};
 use crate::follow::now_ms;
@@ -17,8 +18,9 @@ use crate::job::{Event, Present, Standing, Work};
 use crate::outbox::{Entry, Phase, reserve};
 use crate::prove::{ProofError, unregistered};
 use crate::reason::Reason;
-use crate::store::{Answer, JobRow, Outgoing, Purpose, commit};
-use crate::worth::{Budget, Fees, Judgement, Market};
+use crate::request::Request;
+use crate::store::{Answer, JobRow, Outgoing, Purpose, Transaction, commit};
+use crate::worth::{Budget, Fees, Judgement, Market, OUTPUT_BYTE_GAS, SUBMISSION_GAS};
 
 /// Before a job is looked at again whose turn it is not, or whose end is about to be seen.
 const LATER: Duration = Duration::from_millis(1_000);
@@ -34,6 +36,24 @@ struct Ready {
     data: Vec<u8>,
     gas: u64,
     ceiling: u128,
+}
+
+/// A transaction that is not in the outbox yet.
+pub(super) struct Post {
+    /// What for.
+    pub(super) purpose: Purpose,
+    /// The contract.
+    pub(super) target: EthAddress,
+    /// The call.
+    pub(super) data: Vec<u8>,
+    /// Its gas limit.
+    pub(super) gas: u64,
+    /// What a transaction should offer now.
+    pub(super) offer: Fees,
+    /// Most a gas that it is worth.
+    pub(super) ceiling: u128,
+    /// What may be spent in this hour, with all that was spent.
+    pub(super) hourly: u128,
 }
 
 impl Relay {
@@ -101,7 +121,11 @@ impl Relay {
             Err(error) => return Err(error.into()),
         };
         // What the callee does may have changed by then.
-        let gas = gas.saturating_add(gas / 10).min(MAX_GAS);
+        let gas = gas.saturating_add(gas / 10);
+        // A limit costs nothing; one that a node named too low costs a transaction.
+        let gas = gas
+            .max(least_gas(request, answer.output.len()))
+            .min(MAX_GAS);
         let duty = own && row.asked.assured;
         match self.settings.terms.judge_gas(request, gas, &market, duty) {
             Judgement::Take { ceiling } => Ok(Some(Ready {
@@ -159,12 +183,6 @@ impl Relay {
         used: u64,
     ) -> Result<bool, RelayError> {
         let id = ready.row.asked.id;
-        let offer = market.offer();
-        let max = offer.max.min(ready.ceiling);
-        let fees = Fees {
-            max,
-            tip: offer.tip.min(max),
-        };
         let mut tx = self.store.write().await?;
         let row = JobRow::get(&mut tx, &id).await?;
         let still = row.is_some_and(|row| {
@@ -173,46 +191,85 @@ impl Relay {
         if !still {
             return Ok(true);
         }
-        let budget = Budget {
-            hourly: self.settings.hourly,
-            spent: Outgoing::spent_since(&mut tx, now_ms().saturating_sub(HOUR_MS), None).await?,
+        let gas = ready.gas;
+        let post = Post {
+            purpose: Purpose::Submit(id),
+            target: self.contract.address,
+            data: ready.data,
+            gas,
+            offer: market.offer(),
+            ceiling: ready.ceiling,
+            hourly: self.hourly_for_answers(),
         };
-        if !budget.has(reserve(ready.gas, fees)) {
-            drop(tx);
-            self.meters.capped.inc();
+        let Some(nonce) = self.post(tx, post, present, used).await? else {
             tracing::warn!("the hour's gas is spent: answers wait");
             self.later(&id, LATER).await?;
             return Ok(false);
+        };
+        tracing::info!(job = %id, nonce, gas, "answer sent");
+        Ok(true)
+    }
+
+    /// Keeps a new transaction and sends it; its nonce, or none where the hour's gas is spent.
+    pub(super) async fn post(
+        &self,
+        mut tx: Transaction,
+        post: Post,
+        present: &Present,
+        used: u64,
+    ) -> Result<Option<u64>, RelayError> {
+        let max = post.offer.max.min(post.ceiling);
+        let fees = Fees {
+            max,
+            tip: post.offer.tip.min(max),
+        };
+        let budget = Budget {
+            hourly: post.hourly,
+            spent: Outgoing::spent_since(&mut tx, now_ms().saturating_sub(HOUR_MS), None).await?,
+        };
+        if !budget.has(reserve(post.gas, fees)) {
+            self.meters.capped.inc();
+            return Ok(None);
         }
         let nonce = Outgoing::next_nonce(&mut tx, used).await?;
         let outgoing = Outgoing {
             entry: Entry {
                 nonce,
                 phase: Phase::Open,
-                gas: ready.gas,
+                gas: post.gas,
                 fees,
-                ceiling: ready.ceiling,
+                ceiling: post.ceiling,
                 offered_at: present.head,
                 is_cancel: false,
             },
-            purpose: Purpose::Submit(id),
-            target: self.contract.address,
-            data: ready.data,
+            purpose: post.purpose,
+            target: post.target,
+            data: post.data,
         };
         let signed = self.account.sign(&outgoing)?;
         outgoing.keep(&mut tx, &signed, now_ms()).await?;
-        JobRow::on(&mut tx, &id, Event::Sent(nonce), now_ms()).await?;
+        if let Purpose::Submit(id) = &outgoing.purpose {
+            JobRow::on(&mut tx, id, Event::Sent(nonce), now_ms()).await?;
+        }
         failpoint::before(Step::KeepTransaction);
         commit(tx).await?;
         failpoint::after(Step::KeepTransaction);
         failpoint::before(Step::SendTransaction);
         if let Err(error) = self.node.send(&signed.raw).await {
             // It is kept, and sent again.
-            tracing::warn!(job = %id, nonce, code = error.code(), %error, "not sent yet");
+            tracing::warn!(nonce, code = error.code(), %error, "not sent yet");
         }
         failpoint::after(Step::SendTransaction);
         self.meters.sent.inc();
-        tracing::info!(job = %id, nonce, gas = ready.gas, max_fee = %fees.max, "answer sent");
-        Ok(true)
+        Ok(Some(nonce))
     }
+}
+
+/// What a submission with its callback is likely to take at most.
+fn least_gas(request: &Request, output: usize) -> u64 {
+    let callback = u64::from(request.callback_gas);
+    let output = u64::try_from(output).unwrap_or(u64::MAX);
+    SUBMISSION_GAS
+        .saturating_add(callback + callback / 63)
+        .saturating_add(output.saturating_mul(OUTPUT_BYTE_GAS))
 }

@@ -9,6 +9,7 @@ use sqlx::query;
 use super::chain::hex;
 use super::row::RowExt as _;
 use super::{StoreError, Transaction, big};
+use crate::draw::duty::Duty;
 use crate::outbox::{Entry, Phase};
 use crate::worth::Fees;
 
@@ -17,8 +18,8 @@ use crate::worth::Fees;
 pub enum Purpose {
     /// Bringing a job's answer.
     Submit(ChainJobId),
-    /// A duty of the draw, in a word.
-    Duty(String),
+    /// A duty of the draw.
+    Duty(Duty),
 }
 
 /// A nonce, where its transaction goes, and what it says there.
@@ -56,8 +57,8 @@ impl Outgoing {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         let (job, purpose) = match &self.purpose {
-            Purpose::Submit(job) => (Some(job.to_string()), "submit"),
-            Purpose::Duty(word) => (None, word.as_str()),
+            Purpose::Submit(job) => (Some(job.to_string()), "submit".to_owned()),
+            Purpose::Duty(duty) => (None, duty.to_string()),
         };
         let entry = &self.entry;
         query(
@@ -114,6 +115,19 @@ impl Outgoing {
         );
         let rows = rows.fetch_all(&mut **tx).await?;
         rows.iter().map(read).collect()
+    }
+
+    /// Duties whose transactions are not in a block up to this one.
+    ///
+    /// # Errors
+    ///
+    /// The engine refuses.
+    pub async fn duties_after(tx: &mut Transaction, block: u64) -> Result<Vec<Duty>, StoreError> {
+        let rows = query(
+            "SELECT purpose FROM entries WHERE job IS NULL AND is_cancel = 0 AND (phase = 'open' OR (phase = 'mined' AND mined_block > $1))",
+        );
+        let rows = rows.bind(big(block)?).fetch_all(&mut **tx).await?;
+        rows.iter().map(|row| row.parsed("purpose")).collect()
     }
 
     /// The next nonce of an account that has used `used` on the chain.
@@ -253,7 +267,6 @@ const FINAL: &str = "final";
 const LOST: &str = "lost";
 
 fn read(row: &AnyRow) -> Result<Outgoing, StoreError> {
-    let purpose: String = row.parsed("purpose")?;
     Ok(Outgoing {
         entry: Entry {
             nonce: row.number("nonce")?,
@@ -269,7 +282,7 @@ fn read(row: &AnyRow) -> Result<Outgoing, StoreError> {
         },
         purpose: match row.parsed_opt("job")? {
             Some(job) => Purpose::Submit(job),
-            None => Purpose::Duty(purpose),
+            None => Purpose::Duty(row.parsed("purpose")?),
         },
         target: row.parsed("target")?,
         data: row.bytes("data")?,

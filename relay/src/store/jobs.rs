@@ -1,15 +1,18 @@
 //! Jobs and their answers.
 
 use nacre_protocol::chain_job::ChainJobId;
-use nacre_protocol::eip712::EthAddress;
 use nacre_protocol::encoding::base64url;
 use sqlx::any::AnyRow;
 use sqlx::query;
 
 use super::row::RowExt as _;
 use super::{StoreError, Transaction, big};
-use crate::job::{Event, JobState, Outcome, Present, Standing, Work};
+use crate::job::{Event, JobState, Present};
 use crate::request::ChainJob;
+
+mod form;
+
+use form::{read, save};
 
 /// A job as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,26 +36,11 @@ pub struct JobRow {
     pub state: JobState,
     /// When it is worth looking again, Unix milliseconds.
     pub due_ms: u64,
+    /// The key that its result is sealed to, where its input was found to be sealed.
+    pub result_key: Option<[u8; 32]>,
 }
 
-/// What an enclave signed, and was checked: ready to be brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The contract's number for how it ended.
-    pub status: u8,
-    /// When, Unix milliseconds.
-    pub executed_ms: u64,
-    /// Who is paid.
-    pub payee: EthAddress,
-    /// Whose signature it is.
-    pub signer: EthAddress,
-    /// The answer's bytes.
-    pub output: Vec<u8>,
-    /// r‖s‖v.
-    pub signature: Vec<u8>,
-}
-
-const COLUMNS: &str = "id, job, assured, requested_block, settled_block, settled, work, sending, reason, attempt, reverts, due_ms";
+const COLUMNS: &str = "id, job, assured, requested_block, settled_block, settled, work, sending, reason, attempt, reverts, due_ms, result_key";
 
 impl JobRow {
     /// Keeps a request that was seen in this block; one that was known is there again.
@@ -108,7 +96,8 @@ impl JobRow {
     ///
     /// The engine refuses.
     pub async fn get(tx: &mut Transaction, id: &ChainJobId) -> Result<Option<Self>, StoreError> {
-        let row = query("SELECT id, job, assured, requested_block, settled_block, settled, work, sending, reason, attempt, reverts, due_ms, input FROM jobs WHERE id = $1")
+        let sql = format!("SELECT {COLUMNS}, input FROM jobs WHERE id = $1");
+        let row = query(sqlx::AssertSqlSafe(sql))
             .bind(id.to_string())
             .fetch_optional(&mut **tx)
             .await?;
@@ -165,6 +154,24 @@ impl JobRow {
         Ok(())
     }
 
+    /// Notes the key that its result is sealed to.
+    ///
+    /// # Errors
+    ///
+    /// The engine refuses.
+    pub async fn is_sealed_to(
+        tx: &mut Transaction,
+        id: &ChainJobId,
+        result_key: &[u8; 32],
+    ) -> Result<(), StoreError> {
+        query("UPDATE jobs SET result_key = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(base64url(result_key))
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
     /// A job that nothing can change any more. Its input and its answer's bytes are forgotten.
     ///
     /// # Errors
@@ -197,56 +204,6 @@ impl JobRow {
     }
 }
 
-impl Answer {
-    /// Keeps a job's answer in the place of any that was there.
-    ///
-    /// # Errors
-    ///
-    /// The engine refuses.
-    pub async fn keep(&self, tx: &mut Transaction, id: &ChainJobId) -> Result<(), StoreError> {
-        query("DELETE FROM answers WHERE job = $1")
-            .bind(id.to_string())
-            .execute(&mut **tx)
-            .await?;
-        query(
-            "INSERT INTO answers (job, status, executed_ms, payee, signer, output, signature) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(id.to_string())
-        .bind(i64::from(self.status))
-        .bind(big(self.executed_ms)?)
-        .bind(self.payee.to_string())
-        .bind(self.signer.to_string())
-        .bind(base64url(&self.output))
-        .bind(base64url(&self.signature))
-        .execute(&mut **tx)
-        .await?;
-        Ok(())
-    }
-
-    /// A job's answer.
-    ///
-    /// # Errors
-    ///
-    /// The engine refuses.
-    pub async fn of(tx: &mut Transaction, id: &ChainJobId) -> Result<Option<Self>, StoreError> {
-        let row = query("SELECT status, executed_ms, payee, signer, output, signature FROM answers WHERE job = $1")
-            .bind(id.to_string())
-            .fetch_optional(&mut **tx)
-            .await?;
-        let read = |row: AnyRow| -> Result<_, StoreError> {
-            Ok(Self {
-                status: row.number("status")?,
-                executed_ms: row.number("executed_ms")?,
-                payee: row.parsed("payee")?,
-                signer: row.parsed("signer")?,
-                output: row.bytes("output")?,
-                signature: row.bytes("signature")?,
-            })
-        };
-        row.map(read).transpose()
-    }
-}
-
 /// Jobs that something happened to after this block.
 pub(super) async fn after(tx: &mut Transaction, block: u64) -> Result<Vec<ChainJobId>, StoreError> {
     let rows = query("SELECT id FROM jobs WHERE requested_block > $1 OR settled_block > $1")
@@ -275,95 +232,4 @@ pub(super) async fn apply(
         save(tx, id, &state, now_ms).await?;
     }
     Ok(Some(state))
-}
-
-async fn save(
-    tx: &mut Transaction,
-    id: &ChainJobId,
-    state: &JobState,
-    now_ms: u64,
-) -> Result<(), StoreError> {
-    let (work, sending, reason) = match state.work {
-        Work::Fresh => ("fresh", None, None),
-        Work::Laid => ("laid", None, None),
-        Work::Proven => ("proven", None, None),
-        Work::Sending(nonce) => ("sending", Some(big(nonce)?), None),
-        Work::Dropped(reason) => ("dropped", None, Some(reason.code())),
-    };
-    let settled = state.standing.settled();
-    query(
-        "UPDATE jobs SET requested_block = $2, settled_block = $3, settled = $4, work = $5, sending = $6, reason = $7,
-             attempt = $8, reverts = $9, due_ms = 0, done = 0, changed_ms = $10 WHERE id = $1",
-    )
-    .bind(id.to_string())
-    .bind(state.standing.requested().map(big).transpose()?)
-    .bind(settled.map(|(block, _)| big(block)).transpose()?)
-    .bind(settled.map(|(_, outcome)| outcome_word(outcome)))
-    .bind(work)
-    .bind(sending)
-    .bind(reason)
-    .bind(i64::from(state.attempt))
-    .bind(i64::from(state.reverts))
-    .bind(big(now_ms)?)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-fn read(row: &AnyRow) -> Result<JobRow, StoreError> {
-    let encoded = row.bytes("job")?;
-    Ok(JobRow {
-        asked: NewJob {
-            id: row.parsed("id")?,
-            job: ChainJob::decode(&encoded).map_err(|_| StoreError::Corrupt("job"))?,
-            input: None,
-            assured: row.flag("assured")?,
-        },
-        state: JobState {
-            standing: standing(row)?,
-            work: work(row)?,
-            attempt: row.number("attempt")?,
-            reverts: row.number("reverts")?,
-        },
-        due_ms: row.number("due_ms")?,
-    })
-}
-
-fn standing(row: &AnyRow) -> Result<Standing, StoreError> {
-    let requested = row.number_opt("requested_block")?;
-    let settled = row.number_opt("settled_block")?;
-    Ok(match (requested, settled) {
-        (None, _) => Standing::Absent,
-        (Some(block), None) => Standing::Requested(block),
-        (Some(requested), Some(block)) => Standing::Settled {
-            requested,
-            block,
-            outcome: match row.text_opt("settled")?.as_deref() {
-                Some(ANSWERED) => Outcome::Answered,
-                Some(CANCELLED) => Outcome::Cancelled,
-                _ => return Err(StoreError::Corrupt("settled")),
-            },
-        },
-    })
-}
-
-fn work(row: &AnyRow) -> Result<Work, StoreError> {
-    Ok(match row.text_opt("work")?.as_deref() {
-        Some("fresh") => Work::Fresh,
-        Some("laid") => Work::Laid,
-        Some("proven") => Work::Proven,
-        Some("sending") => Work::Sending(row.number("sending")?),
-        Some("dropped") => Work::Dropped(row.parsed("reason")?),
-        _ => return Err(StoreError::Corrupt("work")),
-    })
-}
-
-const ANSWERED: &str = "answered";
-const CANCELLED: &str = "cancelled";
-
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Answered => ANSWERED,
-        Outcome::Cancelled => CANCELLED,
-    }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use nacre_failpoint::{FOLDER_VARIABLE, HIT, NEXT, Point, Process};
+use nacre_failpoint::{HIT, NEXT, Point, Process};
 use nacre_tests::platform::wait_for;
 
-use crate::net::Net;
+use crate::net::{Net, ONE};
 use crate::net_or_leave;
 use crate::site::{Asked, Site};
 
@@ -18,9 +18,7 @@ fn whatever_step_it_dies_at_each_job_is_answered_and_paid_for_once() -> anyhow::
     let mut asked = Vec::new();
     for point in Point::of(Process::Relay) {
         std::fs::write(folder.join(NEXT), point.to_string())?;
-        let mut relay = site.relay_changed("one", &[], |command| {
-            command.env(FOLDER_VARIABLE, &folder);
-        })?;
+        let mut relay = site.plan("one", ONE)?.mortal(&folder).start()?;
         let job = site.ask(Asked::default())?;
         wait_for("it dies", Duration::from_secs(60), || {
             match relay.has_left() {
@@ -41,7 +39,7 @@ fn whatever_step_it_dies_at_each_job_is_answered_and_paid_for_once() -> anyhow::
         assert_eq!(site.told(job)?.len(), 1);
     }
     assert_eq!(
-        site.transactions()?,
+        site.transactions(ONE)?,
         asked.len() as u64,
         "one transaction a job"
     );

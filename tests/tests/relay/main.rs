@@ -3,16 +3,30 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod contracts;
+#[path = "../observability/documented.rs"]
+mod documented;
+mod draw;
+#[allow(dead_code, reason = "others add numbers up")]
+#[path = "../observability/exposition.rs"]
+mod exposition;
+mod inputs;
 mod killed;
 mod net;
+mod nodes;
+mod prices;
+mod process;
+mod proxy;
 mod site;
+
+use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use nacre_protocol::digest::Digest;
 use serde_json::Value;
 
-use crate::net::Net;
-use crate::site::{Asked, Site};
+use crate::net::{Net, ONE, OTHER};
+use crate::site::{Asked, PATIENCE, Site};
 
 /// Says in one line that a test is left out, where this machine has no anvil.
 macro_rules! net_or_leave {
@@ -44,7 +58,7 @@ fn a_contract_asks_and_its_callback_is_told() -> anyhow::Result<()> {
     let result = site.result_of(&asked)?;
     assert_eq!(result.outputHash.0, *Digest::of(&output).as_bytes());
     assert_eq!(result.status, 0);
-    assert_eq!(site.transactions()?, 1);
+    assert_eq!(site.transactions(ONE)?, 1);
     relay.stop()
 }
 
@@ -64,7 +78,7 @@ fn of_two_relays_one_pays() -> anyhow::Result<()> {
     site.answer(&late)?;
     let all = jobs.len() as u64 + 1;
     ensure!(
-        site.transactions()? + site.transactions_of_other()? <= all + 1,
+        site.transactions(ONE)? + site.transactions(OTHER)? <= all + 1,
         "more was paid for than was asked"
     );
     for asked in jobs.iter().chain([&late]) {
@@ -77,7 +91,7 @@ fn of_two_relays_one_pays() -> anyhow::Result<()> {
 #[test]
 fn what_is_not_worth_it_is_left_with_its_reason() -> anyhow::Result<()> {
     let site = Site::start(net_or_leave!())?;
-    let relay = site.relay("one", &[])?;
+    let relay = site.relay("one", &["--input-wait", "1"])?;
     let stranger = Digest::of(b"nobody's function");
     let cases = [
         (
@@ -110,11 +124,11 @@ fn what_is_not_worth_it_is_left_with_its_reason() -> anyhow::Result<()> {
         ),
     ];
     for (asked, reason) in cases {
-        let asked = site.ask(asked)?;
-        site.until_left(&asked, reason)?;
+        site.ask(asked)?;
+        relay.until_left(reason)?;
     }
     site.answer(&site.ask(Asked::default())?)?;
-    assert_eq!(site.transactions()?, 1);
+    assert_eq!(site.transactions(ONE)?, 1);
     relay.stop()
 }
 
@@ -131,5 +145,17 @@ fn a_reorganisation_takes_a_request_away_and_brings_it_back() -> anyhow::Result<
     site.net.reorganise(4)?;
     let second = site.ask(Asked::default())?;
     site.answer(&second)?;
+    relay.stop()
+}
+
+#[test]
+fn its_numbers_are_documented_and_it_says_whether_it_is_well() -> anyhow::Result<()> {
+    let site = Site::start(net_or_leave!())?;
+    let relay = site.relay("one", &[])?;
+    site.answer(&site.ask(Asked::default())?)?;
+    relay.until_it_says("nacre_relay_mined_total 1", PATIENCE)?;
+    let said = BTreeMap::from([("relay", exposition::parse(&relay.ask("/metrics")?.1)?)]);
+    documented::is_exactly(&said, |name| name.starts_with("nacre_relay_"))?;
+    assert_eq!(relay.ask("/healthz")?, (200, "ok\n".to_owned()));
     relay.stop()
 }

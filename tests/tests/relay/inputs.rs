@@ -1,0 +1,169 @@
+//! Inputs of which the chain has the hash alone, and inputs that only enclaves can read.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use nacre_client::sealed::{ContractJob, JobRequest, SealedSubmission, seal_for_contract};
+use nacre_client::{AttestedClient, AttestedEnclave, ClientOptions};
+use nacre_protocol::digest::Digest;
+use nacre_protocol::eip712::EthAddress;
+use nacre_protocol::job::JobInput;
+use nacre_protocol::verified_enclave::ContractDomain;
+
+use crate::net::{Net, ONE, OWNER, account};
+use crate::net_or_leave;
+use crate::site::{Asked, Site};
+
+impl Site {
+    /// Puts bytes into the platform's object store, as the relay's organisation.
+    fn store(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let digest = Digest::of(bytes);
+        let url = format!("{}/v1/blobs/{digest}", self.platform.ready("control_plane"));
+        let put = reqwest::Client::new()
+            .put(url)
+            .bearer_auth(self.api_key()?)
+            .body(bytes.to_vec());
+        let answer = self.net.runtime.block_on(put.send())?;
+        ensure!(answer.status().is_success(), "{}", answer.status());
+        Ok(())
+    }
+
+    fn attest(&self) -> anyhow::Result<Arc<AttestedEnclave>> {
+        let endpoints = vec![self.platform.ready("node").parse()?];
+        let options = ClientOptions::default();
+        let client = AttestedClient::new(
+            self.platform.trust()?,
+            Some(self.function),
+            endpoints,
+            options,
+        );
+        Ok(self.net.runtime.block_on(client.attest())?)
+    }
+
+    /// Seals the example's input for a job that the owner asks for.
+    fn seal(&self, enclave: &AttestedEnclave, deadline: u64) -> anyhow::Result<SealedSubmission> {
+        let job = ContractJob {
+            contract: ContractDomain {
+                chain_id: self.contracts.deployment.chain_id.try_into()?,
+                verifying_contract: EthAddress::from_bytes(self.contract().into_array()),
+            },
+            requester: EthAddress::from_bytes(account(OWNER)?.address().into_array()),
+            function: self.function,
+            deadline,
+        };
+        let request = JobRequest {
+            content_type: "application/json",
+            inference_header_length: "",
+            body: &self.example.request,
+        };
+        Ok(seal_for_contract([enclave], &job, request)?)
+    }
+}
+
+#[test]
+fn an_input_that_the_chain_has_the_hash_of_comes_from_the_platforms_store() -> anyhow::Result<()> {
+    let site = Site::start(net_or_leave!())?;
+    let relay = site.relay("one", &[])?;
+    // Longer than what fits a block, and laid in after it was asked for.
+    let mut body = site.example.request.to_vec();
+    body.resize(300_000, b' ');
+    let large = JobInput {
+        content_type: "application/json",
+        inference_header_length: "",
+        salt: [8; 32],
+        body: &body,
+    };
+    for input in [site.input(), large.encode()] {
+        let job = site.ask(Asked {
+            input: Some(input.clone()),
+            only_hash: true,
+            ..Asked::default()
+        })?;
+        site.store(&input)?;
+        let output = site.answer(&job)?;
+        site.example.check(&serde_json::from_slice(&output)?)?;
+        assert_eq!(site.told(&job)?, [output]);
+    }
+    assert_eq!(site.transactions(ONE)?, 2);
+    relay.stop()
+}
+
+#[test]
+fn an_input_that_does_not_come_or_is_too_large_is_not_run() -> anyhow::Result<()> {
+    let site = Site::start(net_or_leave!())?;
+    let relay = site.relay("one", &["--input-wait", "2", "--max-input", "100000"])?;
+    let mut body = site.example.request.to_vec();
+    body.resize(200_000, b' ');
+    let large = JobInput {
+        content_type: "application/json",
+        inference_header_length: "",
+        salt: [8; 32],
+        body: &body,
+    };
+    let asked = |input: Vec<u8>| Asked {
+        input: Some(input),
+        only_hash: true,
+        ..Asked::default()
+    };
+    site.store(&large.encode())?;
+    site.ask(asked(large.encode()))?;
+    relay.until_left("input-too-large")?;
+    site.ask(asked(site.input()))?;
+    relay.until_left("input-unavailable")?;
+    site.store(b"no job's input")?;
+    site.ask(asked(b"no job's input".to_vec()))?;
+    relay.until_left("input-malformed")?;
+    assert_eq!(site.transactions(ONE)?, 0);
+    relay.stop()
+}
+
+#[test]
+fn a_sealed_input_is_answered_to_its_requester_alone() -> anyhow::Result<()> {
+    let site = Site::start(net_or_leave!())?;
+    let relay = site.relay("one", &[])?;
+    let enclave = site.attest()?;
+    let mut tickets = Vec::new();
+    // On the chain, and by its hash.
+    for only_hash in [false, true] {
+        let deadline = site.net.runtime.block_on(site.now())? + 600;
+        let submission = site.seal(&enclave, deadline)?;
+        if only_hash {
+            site.store(&submission.envelope)?;
+        }
+        let job = site.ask(Asked {
+            input: Some(submission.envelope),
+            only_hash,
+            deadline: Some(deadline),
+            ..Asked::default()
+        })?;
+        let output = site.answer(&job)?;
+        let secret = site.example.request.get(2..12).context("an input")?;
+        ensure!(!output.windows(10).any(|part| part == secret));
+        assert_eq!(site.told(&job)?, std::slice::from_ref(&output));
+        let opened = submission.ticket.open(&output)?;
+        site.example.check_body(&opened.body)?;
+        assert_eq!(
+            site.result_of(&job)?.outputHash.0,
+            *Digest::of(&output).as_bytes()
+        );
+        tickets.push((submission.ticket, output));
+    }
+    let [(one, _), (_, others)] = &tickets[..] else {
+        anyhow::bail!("two jobs");
+    };
+    let refused = one.open(others).unwrap_err();
+    assert_eq!(refused.code(), "cannot-open");
+    assert_eq!(site.transactions(ONE)?, 2);
+
+    // Somebody who saw the envelope asks for the same with another deadline: no enclave opens it.
+    let deadline = site.net.runtime.block_on(site.now())? + 600;
+    let submission = site.seal(&enclave, deadline)?;
+    site.ask(Asked {
+        input: Some(submission.envelope),
+        deadline: Some(deadline + 1),
+        ..Asked::default()
+    })?;
+    relay.until_left("platform-failed")?;
+    assert_eq!(site.transactions(ONE)?, 2);
+    relay.stop()
+}
