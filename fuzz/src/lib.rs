@@ -25,6 +25,7 @@ pub mod enclave;
 pub mod gateway;
 pub mod image;
 pub mod jobs;
+pub mod model;
 pub mod protocol;
 pub mod transport;
 pub mod vsock;

@@ -15,6 +15,8 @@ use crate::quantized::BLOCK;
 
 /// Longest context that is taken, in tokens; a file that claims more gets this.
 pub const MAX_CONTEXT: u64 = 131_072;
+/// Most numbers of a head.
+const MAX_HEAD: usize = 512;
 /// Most layers.
 const MAX_LAYERS: u64 = 512;
 /// Largest of the other lengths.
@@ -143,6 +145,7 @@ impl Shape {
         let fit = blocks.iter().all(|length| length.is_multiple_of(BLOCK))
             && self.heads.is_multiple_of(self.kv_heads)
             && self.head.is_multiple_of(8)
+            && (1..=MAX_HEAD).contains(&self.head)
             && self.vocabulary > 0
             && self.rope_base > 1.0
             && self.epsilon > 0.0;

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use targets::{egress, emulator, enclave, gateway, image, jobs, protocol, transport, vsock};
+use targets::{egress, emulator, enclave, gateway, image, jobs, model, protocol, transport, vsock};
 
 /// Runs every file of a target's corpus through its entry function.
 fn replay(target: &str, run: impl Fn(&[u8]) -> Result<(), &'static str>) {
@@ -63,6 +63,7 @@ replayed! {
     emulator: nsm_request;
     vsock: vsock_conversation vsock_packets;
     image: eif cpio;
+    model: gguf;
     jobs: job_input job_result job_receipt chain_result sealed_job sealed_result run_job_query;
     enclave: kserve_infer kserve_route worker_frame;
 }

@@ -12,6 +12,8 @@ pub mod gateway;
 pub mod image;
 #[path = "../../../fuzz/src/jobs.rs"]
 pub mod jobs;
+#[path = "../../../fuzz/src/model.rs"]
+pub mod model;
 #[path = "../../../fuzz/src/protocol.rs"]
 pub mod protocol;
 #[path = "../../../fuzz/src/transport.rs"]

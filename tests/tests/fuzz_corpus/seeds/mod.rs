@@ -5,6 +5,7 @@ mod enclave;
 mod gateway;
 mod image;
 mod jobs;
+mod model;
 mod protocol;
 mod small;
 mod vsock;
@@ -18,6 +19,7 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
     gateway::add(&mut seeds);
     image::add(&mut seeds);
     jobs::add(&mut seeds);
+    model::add(&mut seeds);
     small::add(&mut seeds);
     vsock::add(&mut seeds);
     seeds.0
