@@ -3,6 +3,7 @@
 mod answer;
 mod request;
 mod status;
+mod upload;
 
 use alloy::primitives::{Address, U256};
 use alloy::providers::DynProvider;

@@ -1,5 +1,6 @@
 //! Inputs of which the chain has the hash alone, and inputs that only enclaves can read.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -9,6 +10,7 @@ use nacre_protocol::digest::Digest;
 use nacre_protocol::eip712::EthAddress;
 use nacre_protocol::job::JobInput;
 use nacre_protocol::verified_enclave::ContractDomain;
+use nacre_tests::platform::binary;
 
 use crate::net::{Net, ONE, OWNER, account};
 use crate::net_or_leave;
@@ -85,6 +87,38 @@ fn an_input_that_the_chain_has_the_hash_of_comes_from_the_platforms_store() -> a
         assert_eq!(site.told(&job)?, [output]);
     }
     assert_eq!(site.transactions(ONE)?, 2);
+    relay.stop()
+}
+
+/// As its users type it: `nacre chain request --upload`.
+#[test]
+fn a_requester_lays_in_what_the_chain_gets_the_hash_of() -> anyhow::Result<()> {
+    let site = Site::start(net_or_leave!())?;
+    let relay = site.relay("one", &[])?;
+    let input = site.secret("input", "")?;
+    std::fs::write(&input, site.input())?;
+    let output = Command::new(binary("nacre"))
+        .args(["chain", "request", &site.function.to_hex()])
+        .args(["--fee", &Asked::default().fee.to_string(), "--wait"])
+        .arg("--upload")
+        .arg(&input)
+        .args(["--control-plane", site.platform.ready("control_plane")])
+        .arg("--api-key-file")
+        .arg(site.secret("api-key", &site.api_key()?)?)
+        .args(["--rpc", site.net.url().as_str()])
+        .arg("--deployment")
+        .arg(site.deployment())
+        .arg("--key-file")
+        .arg(site.key_file(OWNER)?)
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    site.example
+        .check(&serde_json::from_slice(&output.stdout)?)?;
+    assert_eq!(site.transactions(ONE)?, 1);
     relay.stop()
 }
 

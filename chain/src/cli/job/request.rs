@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256, U256};
 use serde::Serialize;
 
 use super::answer::Answer;
+use super::upload::UploadArgs;
 use crate::account::call_to;
 use crate::cli::session::{Printer, SendArgs, Sent, chain_time};
 use crate::cli::token::allow;
@@ -29,12 +30,14 @@ pub struct RequestArgs {
     #[arg(
         long,
         value_name = "FILE",
-        required_unless_present = "input_hash",
-        conflicts_with = "input_hash"
+        required_unless_present_any = ["input_hash", "upload"],
+        conflicts_with_all = ["input_hash", "upload"]
     )]
     input: Option<PathBuf>,
+    #[command(flatten)]
+    upload: UploadArgs,
     /// SHA-256 of an input that the platform's object store has.
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", conflicts_with = "upload")]
     input_hash: Option<B256>,
     /// Which image must answer; any approved one where absent.
     #[arg(long, value_name = "HEX")]
@@ -99,11 +102,13 @@ pub(in crate::cli) async fn request(args: RequestArgs, print: &Printer) -> Resul
     if fee > U256::from(U96::MAX) {
         return Err(ChainError::Input("--fee: more than 96 bits".to_owned()));
     }
+    // Before it is asked for: who answers finds it there.
+    let stored = args.upload.store().await?;
     let deadline = chain_time(provider).await?.saturating_add(args.deadline);
     let asked = Request {
         functionDigest: args.function,
         imageId: args.image.unwrap_or_default(),
-        inputHash: args.input_hash.unwrap_or_default(),
+        inputHash: stored.or(args.input_hash).unwrap_or_default(),
         callback: args.callback.unwrap_or_default(),
         callbackGas: callback_gas,
         deadline: U40::saturating_from(deadline),
@@ -155,7 +160,7 @@ fn read_input(path: &Path) -> Result<Vec<u8>, ChainError> {
         Err(error) => Err(wrong(error.to_string())),
         Ok(0) => Err(wrong("is empty".to_owned())),
         Ok(_) if input.len() as u64 > MAX_INPUT => Err(wrong(format!(
-            "is longer than {MAX_INPUT} bytes: name it with --input-hash"
+            "is longer than {MAX_INPUT} bytes: --upload it"
         ))),
         Ok(_) => Ok(input),
     }
