@@ -8,6 +8,7 @@ use crate::error::CliError;
 
 mod error;
 mod keys;
+mod sealed;
 mod uptime;
 
 #[derive(Debug, clap::Subcommand)]
@@ -17,6 +18,10 @@ pub(crate) enum ChainCommand {
     /// Receipt keys of enclaves: what nodes offer, and what the registry knows.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Seal the input of a contract's job to the enclaves that run the function now, after attesting each.
+    Seal(Box<sealed::SealArgs>),
+    /// Open the answer to a sealed input, and check that it is the enclave's to this very input.
+    Open(sealed::OpenArgs),
     /// Accuse nodes that were down, dispute watchers' words, settle.
     #[command(subcommand)]
     Uptime(uptime::UptimeCommand),
@@ -32,6 +37,8 @@ pub(crate) async fn run(
     match command {
         ChainCommand::Contracts(command) => Ok(nacre_chain::cli::run(command, json).await?),
         ChainCommand::Keys(command) => keys::run(&context()?, command, &print).await,
+        ChainCommand::Seal(args) => sealed::seal(&context()?, *args, &print).await,
+        ChainCommand::Open(args) => sealed::open(&args, &print),
         ChainCommand::Uptime(command) => uptime::run(command, &print).await,
     }
 }

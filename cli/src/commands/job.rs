@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, command: JobCommand) -> Result<(), Cl
 }
 
 /// Attests every endpoint; one that cannot be reached is left out, one whose evidence is refused is an error.
-async fn attest_all(
+pub(crate) async fn attest_all(
     trust: &Trust,
     digest: Digest,
     endpoints: Vec<Endpoint>,

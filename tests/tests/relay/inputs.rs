@@ -1,5 +1,6 @@
 //! Inputs of which the chain has the hash alone, and inputs that only enclaves can read.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -40,6 +41,26 @@ impl Site {
             options,
         );
         Ok(self.net.runtime.block_on(client.attest())?)
+    }
+
+    /// `nacre chain request --upload --wait` with this input: what it prints.
+    fn request(&self, input: &Path, more: &[&str]) -> anyhow::Result<Vec<u8>> {
+        done(
+            Command::new(binary("nacre"))
+                .args(["chain", "request", &self.function.to_hex()])
+                .args(["--fee", &Asked::default().fee.to_string(), "--wait"])
+                .arg("--upload")
+                .arg(input)
+                .args(["--control-plane", self.platform.ready("control_plane")])
+                .arg("--api-key-file")
+                .arg(self.secret("api-key", &self.api_key()?)?)
+                .args(["--rpc", self.net.url().as_str()])
+                .arg("--deployment")
+                .arg(self.deployment())
+                .arg("--key-file")
+                .arg(self.key_file(OWNER)?)
+                .args(more),
+        )
     }
 
     /// Seals the example's input for a job that the owner asks for.
@@ -97,29 +118,68 @@ fn a_requester_lays_in_what_the_chain_gets_the_hash_of() -> anyhow::Result<()> {
     let relay = site.relay("one", &[])?;
     let input = site.secret("input", "")?;
     std::fs::write(&input, site.input())?;
-    let output = Command::new(binary("nacre"))
-        .args(["chain", "request", &site.function.to_hex()])
-        .args(["--fee", &Asked::default().fee.to_string(), "--wait"])
-        .arg("--upload")
-        .arg(&input)
-        .args(["--control-plane", site.platform.ready("control_plane")])
-        .arg("--api-key-file")
-        .arg(site.secret("api-key", &site.api_key()?)?)
-        .args(["--rpc", site.net.url().as_str()])
-        .arg("--deployment")
-        .arg(site.deployment())
-        .arg("--key-file")
-        .arg(site.key_file(OWNER)?)
-        .output()?;
+    let output = site.request(&input, &[])?;
+    site.example.check(&serde_json::from_slice(&output)?)?;
+    assert_eq!(site.transactions(ONE)?, 1);
+    relay.stop()
+}
+
+/// As its users type it: `nacre chain seal`, `request`, `open`.
+#[test]
+fn a_requester_seals_asks_and_opens() -> anyhow::Result<()> {
+    let site = Site::start(net_or_leave!())?;
+    let relay = site.relay("one", &[])?;
+    let [envelope, ticket, answer] =
+        ["envelope", "ticket", "answer"].map(|name| site.secret(name, ""));
+    let (envelope, ticket, answer) = (envelope?, ticket?, answer?);
+    let deadline = site.net.runtime.block_on(site.now())? + 600;
+    let contract = format!("{}:{}", site.contracts.deployment.chain_id, site.contract());
+    let sealed = done(
+        site.platform
+            .nacre(["chain", "seal", "--function", &site.example.name])
+            .args(["--contract", &contract])
+            .args(["--requester", &account(OWNER)?.address().to_string()])
+            .args(["--deadline-at", &deadline.to_string()])
+            .arg("--input")
+            .arg(&site.example.request_file)
+            .arg("--output")
+            .arg(&envelope)
+            .arg("--ticket")
+            .arg(&ticket),
+    )?;
+    ensure!(String::from_utf8(sealed)?.contains("--deadline-at"));
+    let secret = site.example.request.get(2..12).context("an input")?;
+    let is_shown = |bytes: &[u8]| bytes.windows(10).any(|part| part == secret);
+    ensure!(!is_shown(&std::fs::read(&envelope)?));
+
+    let output = site.request(&envelope, &["--deadline-at", &deadline.to_string()])?;
+    ensure!(!is_shown(&output));
+    std::fs::write(&answer, &output)?;
+    let open = |ticket: &Path| {
+        let mut open = site.platform.nacre(["chain", "open", "--ticket"]);
+        open.arg(ticket).arg("--answer").arg(&answer);
+        open
+    };
+    site.example
+        .check(&serde_json::from_slice(&done(&mut open(&ticket))?)?)?;
+    // Somebody else's ticket does not open it.
+    let others = site.secret(
+        "others",
+        &std::fs::read_to_string(&ticket)?.replacen("result_secret\":\"", "result_secret\":\"A", 1),
+    )?;
+    ensure!(!open(&others).output()?.status.success());
+    relay.stop()
+}
+
+/// What a command prints, where it succeeds.
+fn done(command: &mut Command) -> anyhow::Result<Vec<u8>> {
+    let output = command.output()?;
     ensure!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    site.example
-        .check(&serde_json::from_slice(&output.stdout)?)?;
-    assert_eq!(site.transactions(ONE)?, 1);
-    relay.stop()
+    Ok(output.stdout)
 }
 
 #[test]

@@ -59,6 +59,9 @@ pub struct RequestArgs {
     /// How long an answer counts, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     deadline: u64,
+    /// The same as a time, Unix seconds: what an input was sealed for.
+    #[arg(long, value_name = "UNIX", conflicts_with = "deadline")]
+    deadline_at: Option<u64>,
     /// Wait for the answer, and print it.
     #[arg(long)]
     wait: bool,
@@ -104,7 +107,10 @@ pub(in crate::cli) async fn request(args: RequestArgs, print: &Printer) -> Resul
     }
     // Before it is asked for: who answers finds it there.
     let stored = args.upload.store().await?;
-    let deadline = chain_time(provider).await?.saturating_add(args.deadline);
+    let deadline = match args.deadline_at {
+        Some(deadline) => deadline,
+        None => chain_time(provider).await?.saturating_add(args.deadline),
+    };
     let asked = Request {
         functionDigest: args.function,
         imageId: args.image.unwrap_or_default(),
