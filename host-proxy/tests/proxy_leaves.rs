@@ -46,8 +46,6 @@ async fn connections_leave_nothing_behind() {
             .metrics()
             .num_alive_tasks()
     };
-    // No more than there were: those of the last call may not all be closed yet when they are counted.
-    let none_left = |before| move || files() <= before;
     // By then every lane has begun, with the files that are its own.
     for n in 0..WARM {
         call(&setup, n).await;
@@ -59,7 +57,7 @@ async fn connections_leave_nothing_behind() {
         call(&setup, n).await;
     }
     until(|| tasks() == 2).await;
-    until(none_left(before)).await;
+    until(|| files() == before).await;
     // Bursts: everybody at once.
     for _ in 0..3 {
         let burst = (0..1500).map(|n| call(&setup, n));
@@ -67,7 +65,7 @@ async fn connections_leave_nothing_behind() {
             .await
             .unwrap();
         until(|| tasks() == 2).await;
-        until(none_left(before)).await;
+        until(|| files() == before).await;
     }
     let counted = setup.counters.snapshot();
     let calls = u64::from(WARM) + 20_000 + 4500;
