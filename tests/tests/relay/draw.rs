@@ -13,6 +13,7 @@ use nacre_tests::platform::{binary, wait_for};
 use crate::contracts::{LATE, STAKE, Times};
 use crate::net::{Net, ONE, OTHER, OWNER, account};
 use crate::net_or_leave;
+use crate::process::RelayProcess;
 use crate::site::{Asked, AskedJob, Ground, Site};
 
 /// How long a term may take to begin.
@@ -104,20 +105,29 @@ fn the_drawn_operator_answers_while_the_job_is_its_alone() -> anyhow::Result<()>
     other.stop()
 }
 
-#[test]
-fn a_drawn_operator_that_does_not_answer_is_slashed_and_another_answers() -> anyhow::Result<()> {
-    let ground = Ground {
+/// The other account is the only one with stake.
+fn others_ground() -> Ground {
+    Ground {
         times: TIMES,
         operator: OWNER,
         staked: vec![OTHER],
-    };
-    let site = Site::on(net_or_leave!(), &ground)?;
-    // It shows its links, and its platform is away.
-    let url = site.net.url().to_string();
-    let silent = site
-        .plan_with("other", OTHER, &[url], "http://127.0.0.1:9")?
-        .operating(&site.secrets("other"))
-        .start()?;
+    }
+}
+
+impl Site {
+    /// The other account's relay: it shows its links, and its platform is away.
+    fn silent_operator(&self) -> anyhow::Result<RelayProcess> {
+        let url = self.net.url().to_string();
+        self.plan_with("other", OTHER, &[url], "http://127.0.0.1:9")?
+            .operating(&self.secrets("other"))
+            .start()
+    }
+}
+
+#[test]
+fn a_drawn_operator_that_does_not_answer_is_slashed_and_another_answers() -> anyhow::Result<()> {
+    let site = Site::on(net_or_leave!(), &others_ground())?;
+    let silent = site.silent_operator()?;
     let one = site.relay("one", &[])?;
     site.until_seated(1)?;
     let job = site.ask(Asked::default())?;
@@ -145,17 +155,8 @@ fn a_drawn_operator_that_does_not_answer_is_slashed_and_another_answers() -> any
 
 #[test]
 fn a_job_that_nobody_answers_is_cancelled_and_its_operator_slashed() -> anyhow::Result<()> {
-    let ground = Ground {
-        times: TIMES,
-        operator: OWNER,
-        staked: vec![OTHER],
-    };
-    let site = Site::on(net_or_leave!(), &ground)?;
-    let url = site.net.url().to_string();
-    let silent = site
-        .plan_with("other", OTHER, &[url], "http://127.0.0.1:9")?
-        .operating(&site.secrets("other"))
-        .start()?;
+    let site = Site::on(net_or_leave!(), &others_ground())?;
+    let silent = site.silent_operator()?;
     site.until_seated(1)?;
     let within = 2 * TIMES.exclusive + 5;
     let job = site.ask(Asked {
